@@ -1,0 +1,2 @@
+// Package dial makes SSH connections and implements conn.Dialer.
+package dial
