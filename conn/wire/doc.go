@@ -1,0 +1,2 @@
+// Package wire is an SFTP version 3 client: one Session over one byte stream.
+package wire
