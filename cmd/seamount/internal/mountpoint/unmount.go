@@ -1,0 +1,86 @@
+package mountpoint
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Type is the file system type of seamount's mounts.
+const Type = "fuse.seamount"
+
+// Mounted returns the resolved path of the seamount mounted at path, or a
+// *Problem when there is none.
+func (s System) Mounted(path string) (string, error) {
+	s = s.withDefaults()
+	resolved, err := Resolve(path)
+	if err != nil {
+		return "", pathProblem(path, err)
+	}
+	mounts, err := readMounts(s.MountInfo)
+	if err != nil {
+		return "", err
+	}
+	m, ok := mounts.at(resolved)
+	if !ok {
+		return "", &Problem{resolved, "nothing is mounted there", ""}
+	}
+	if m.fstype != Type {
+		return "", &Problem{resolved, "a mount of type " + m.fstype + ", not of seamount", "umount " + resolved}
+	}
+	return resolved, nil
+}
+
+// Unmount takes the mount at path away: at once, or, when lazy, from sight at
+// once and for good when the last program has let go of it. A mount that is
+// in use is a *BusyError.
+func Unmount(ctx context.Context, path string, lazy bool) error {
+	if os.Geteuid() == 0 {
+		flags := unix.UMOUNT_NOFOLLOW
+		if lazy {
+			flags |= unix.MNT_DETACH
+		}
+		return unmountError(path, unix.Unmount(path, flags), "")
+	}
+	args := []string{"-u", "--", path}
+	if lazy {
+		args = []string{"-u", "-z", "--", path}
+	}
+	cmd := exec.CommandContext(ctx, fusermount(), args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // its message is the only way to tell EBUSY
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	return unmountError(path, cmd.Run(), stderr.String())
+}
+
+func fusermount() string {
+	if _, err := exec.LookPath("fusermount3"); err != nil {
+		return "fusermount"
+	}
+	return "fusermount3"
+}
+
+func unmountError(path string, err error, said string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EBUSY), strings.Contains(said, unix.EBUSY.Error()),
+		strings.Contains(said, "Device or resource busy"):
+		return &BusyError{path}
+	case said != "":
+		return &Problem{path, strings.Join(strings.Fields(said), " "), ""}
+	}
+	return &Problem{path, err.Error(), ""}
+}
+
+// BusyError is a mount that programs still use.
+type BusyError struct{ Path string }
+
+func (e *BusyError) Error() string {
+	return e.Path + ": in use: see by whom with fuser -vm " + e.Path + ", or unmount with --lazy"
+}
