@@ -159,6 +159,10 @@ type Features struct {
 	MaxRead, MaxWrite int
 	// CopyData, Fsync, Hardlink, Lsetstat, Statvfs tell of extensions.
 	CopyData, Fsync, Hardlink, Lsetstat, Statvfs bool
+	// LoginUID is the user id that the server executes requests as, where
+	// LoginKnown.
+	LoginUID   uint32
+	LoginKnown bool
 	// RTT is the measured round trip time, 0 if unknown.
 	RTT time.Duration
 }

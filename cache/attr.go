@@ -1,0 +1,241 @@
+package cache
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// fillLocked takes what the server told of n after the change numbered asked.
+// It reports whether it was taken: an answer older than a change is not.
+func (n *Node) fillLocked(a Attr, asked uint64) bool {
+	if n.pending > 0 || n.seq > asked {
+		return false
+	}
+	now := time.Now()
+	if a.Nlink == 0 {
+		a.Nlink = max(n.attr.Nlink, uint32(len(n.links)))
+	}
+	changed := !sameContent(a, n.attr)
+	if n.guess {
+		changed = a.Size != n.attr.Size
+		n.guess = false
+	}
+	if changed {
+		n.gen++
+		n.racy = false
+	}
+	changed = changed && !n.validAt.IsZero()
+	n.attr = a
+	n.validAt = now
+	n.expires = now.Add(n.tree.ttlLocked(a.Mtime, now))
+	if changed {
+		n.tree.invalidateLocked(n)
+	}
+	return true
+}
+
+// invalidateLocked tells the kernel side that what it has of n is void. It does
+// so from a goroutine of its own: the kernel may call back before it answers.
+func (t *Tree) invalidateLocked(n *Node) {
+	if n.held {
+		t.background(func() { t.opts.Invalidate(n) })
+	}
+}
+
+// sameContent reports whether two attributes can be of the same content.
+func sameContent(a, b Attr) bool { return a.Size == b.Size && a.Mtime == b.Mtime }
+
+// expireLocked has the next look ask the server.
+func (n *Node) expireLocked() { n.expires = time.Time{} }
+
+// freshLocked reports whether attr can be believed: it is in time, or it is
+// that of changes which the server has not answered.
+func (n *Node) freshLocked() bool {
+	return n.pending > 0 || time.Now().Before(n.expires)
+}
+
+// statLocked is attr as it is told to the kernel.
+func (n *Node) statLocked() Stat {
+	s := Stat{Attr: n.attr}
+	if n.typ == syscall.S_IFDIR && len(n.links) > 0 || n == n.tree.root {
+		// 1 says "unknown" to find(1), which otherwise counts subdirectories.
+		s.Nlink = 1
+	}
+	if n.pending == 0 {
+		s.TTL = max(time.Until(n.expires), 0)
+	}
+	return s
+}
+
+// Attr returns the attributes, asking the server when what is known is out
+// of date. ESTALE: no name leads to n any more, or one to something else.
+func (n *Node) Attr(ctx context.Context) (Stat, error) {
+	t := n.tree
+	t.mu.Lock()
+	if n.freshLocked() {
+		defer t.mu.Unlock()
+		return n.statLocked(), nil
+	}
+	asking := n.asking
+	t.mu.Unlock()
+	if asking != nil {
+		select {
+		case <-asking:
+			return n.Attr(ctx)
+		case <-ctx.Done():
+			return Stat{}, ctx.Err()
+		}
+	}
+	if err := n.refresh(ctx); err != nil {
+		return Stat{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.statLocked(), nil
+}
+
+// refresh asks the server for the attributes of n.
+func (n *Node) refresh(ctx context.Context) error {
+	t := n.tree
+	t.mu.Lock()
+	removed := len(n.links) == 0 && n != t.root
+	var l link
+	if len(n.links) > 0 {
+		l = n.links[0]
+	}
+	asked := t.seq
+	t.mu.Unlock()
+	if removed {
+		return n.refreshOpen(ctx)
+	}
+	var a Attr
+	err := n.withPath(func(path string) (err error) {
+		a, err = t.lookAt(ctx, path)
+		return err
+	})
+	if isNoEntry(err) {
+		return n.vanished(ctx, l, asked)
+	}
+	if err != nil {
+		return err
+	}
+	return n.take(ctx, l, a, asked)
+}
+
+// take fills n with what the server told of the name l, unless that name now
+// leads to something else.
+func (n *Node) take(ctx context.Context, l link, a Attr, asked uint64) error {
+	t := n.tree
+	if a.Mode&syscall.S_IFMT != n.typ {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if n.seq <= asked && n.pending == 0 {
+			t.replaceLocked(l, n, a)
+		}
+		return errStale
+	}
+	if n.replaced(ctx, a) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.replaceLocked(l, n, a)
+		return errStale
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.splitLocked(l, a) {
+		return errStale
+	}
+	if n.fillLocked(a, asked) {
+		n.told = l
+	}
+	return nil
+}
+
+// replaced reports whether the name of n, whose attributes now are a, leads to
+// another file than the one that is open here. Only a file that looks
+// changed is worth the question.
+func (n *Node) replaced(ctx context.Context, a Attr) bool {
+	t := n.tree
+	t.mu.Lock()
+	suspect := len(n.handles) > 0 && n.pending == 0 && !n.validAt.IsZero() && !sameContent(a, n.attr)
+	t.mu.Unlock()
+	if !suspect {
+		return false
+	}
+	f := n.openFile()
+	if f == nil {
+		return false
+	}
+	open, err := f.Stat(ctx)
+	return err == nil && !sameContent(open, a)
+}
+
+// splitLocked parts a hard link from the node it shares when it turns out to be
+// another file: two names of one file cannot tell different things.
+func (n *Node) splitLocked(l link, a Attr) bool {
+	if len(n.links) < 2 || n.told == l || sameContent(a, n.attr) || n.pending > 0 {
+		return false
+	}
+	n.tree.replaceLocked(l, n, a)
+	return true
+}
+
+// replaceLocked has the name l, so far n's, lead to a node of its own.
+func (t *Tree) replaceLocked(l link, n *Node, a Attr) {
+	d := l.parent.dir
+	if d == nil {
+		return
+	}
+	e := d.names[l.name]
+	if e == nil || e.node != n {
+		return
+	}
+	d.dropNodeLocked(l, e)
+	e.attr, e.validAt = a, time.Now()
+}
+
+// vanished is called when the server knows no name for n. An open file lives on.
+func (n *Node) vanished(ctx context.Context, l link, asked uint64) error {
+	t := n.tree
+	t.mu.Lock()
+	gone := n.seq <= asked && n.pending == 0
+	if gone && l.parent != nil && l.parent.dir != nil {
+		l.parent.dir.removeLocked(l)
+	}
+	open := len(n.handles) > 0
+	t.mu.Unlock()
+	if open {
+		return n.refreshOpen(ctx)
+	}
+	return errStale
+}
+
+// refreshOpen asks for the attributes of a removed file through an open handle.
+func (n *Node) refreshOpen(ctx context.Context) error {
+	t := n.tree
+	f := n.openFile()
+	if f == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if n.held && len(n.links) == 0 && !n.validAt.IsZero() {
+			// A removed directory, or a link: the last that was known.
+			n.expires = time.Now().Add(t.opts.AttrTTLMin)
+			return nil
+		}
+		return errStale
+	}
+	t.mu.Lock()
+	asked := t.seq
+	t.mu.Unlock()
+	a, err := f.Stat(ctx)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.Nlink = n.attr.Nlink
+	n.fillLocked(a, asked)
+	n.attr.Nlink = min(n.attr.Nlink, a.Nlink)
+	return nil
+}

@@ -1,0 +1,265 @@
+package cache
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const rootIno = 1
+
+// nameMax is the longest name the kernel passes on, in bytes.
+const nameMax = 255
+
+// Node is a file, directory or symbolic link. Its inode number and type are
+// constant: a name whose type changes on the server gets another Node.
+type Node struct {
+	tree *Tree
+	ino  uint64
+	typ  uint32
+
+	// The fields below are guarded by tree.mu.
+
+	// links are the names that lead here; none once removed.
+	links []link
+	// road is nil until there is a change or an open file.
+	road *road
+	dir  *directory
+	attr Attr
+	// validAt is when the server told attr; expires, when it is out of date.
+	validAt, expires time.Time
+	// seq is the Tree.seq of the latest change; pending counts those of them
+	// that have no answer yet.
+	seq     uint64
+	pending int
+	// handles are the open ones.
+	handles []*Handle
+	// gen numbers the contents this file had; blocks of another one are void.
+	gen uint64
+	// kernelGen is the content of which the kernel may have pages.
+	kernelGen uint64
+	// racy: content of gen was obtained when the file may have been about to
+	// change within the same second.
+	racy bool
+	// guess: attr.Mtime is ours, of a write whose answer does not tell the
+	// server's.
+	guess bool
+	// told is the link by which attr was last filled: it tells a hard link that
+	// another client replaced from a file that changed.
+	told link
+	// asking is closed when an answer for attr that is on its way has come.
+	asking chan struct{}
+	// target is that of a symbolic link, with the mtime it was read at.
+	target      string
+	targetMtime int64
+	held        bool
+}
+
+// link is a name in a directory.
+type link struct {
+	parent *Node
+	name   string
+}
+
+// Stat is a node's attributes, and how long the kernel may believe them.
+type Stat struct {
+	Attr // Nlink is never unknown; 0 once removed
+	TTL  time.Duration
+}
+
+// Ino returns the inode number, stable over remounts; the root's is 1.
+func (n *Node) Ino() uint64 { return n.ino }
+
+// Type returns the S_IFMT bits.
+func (n *Node) Type() uint32 { return n.typ }
+
+// Tree returns the tree the node is of.
+func (n *Node) Tree() *Tree { return n.tree }
+
+// Path returns one of the node's paths below the mounted directory, for
+// logs and for judging links; "" is the root or a removed node.
+func (n *Node) Path() string {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	p, _ := n.pathLocked()
+	return p
+}
+
+// pathLocked builds the path; false when no name leads here.
+func (n *Node) pathLocked() (string, bool) {
+	var parts []string
+	for n != n.tree.root {
+		if len(n.links) == 0 {
+			return "", false
+		}
+		parts = append(parts, n.links[0].name)
+		n = n.links[0].parent
+	}
+	slices.Reverse(parts)
+	return strings.Join(parts, "/"), true
+}
+
+// joinLocked builds the path of a name in directory n.
+func (n *Node) joinLocked(name string) (string, bool) {
+	p, ok := n.pathLocked()
+	if p == "" {
+		return name, ok
+	}
+	return p + "/" + name, ok
+}
+
+// withPath calls f with the node's path, and again with the new one when f
+// found nothing because a directory on the way was renamed meanwhile.
+func (n *Node) withPath(f func(path string) error) error {
+	return n.tree.retryRenamed(n.pathLocked, f)
+}
+
+// withChild is withPath for a name in directory n.
+func (n *Node) withChild(name string, f func(path string) error) error {
+	return n.tree.retryRenamed(func() (string, bool) { return n.joinLocked(name) }, f)
+}
+
+func (t *Tree) retryRenamed(build func() (string, bool), f func(path string) error) error {
+	for {
+		t.mu.Lock()
+		path, ok := build()
+		renames := t.renames
+		t.mu.Unlock()
+		if !ok {
+			return errStale
+		}
+		err := f(path)
+		if err == nil || !isNoEntry(err) {
+			return err
+		}
+		t.mu.Lock()
+		moved := t.renames != renames
+		t.mu.Unlock()
+		if !moved {
+			return err
+		}
+	}
+}
+
+// below reports whether n is dir or lies below it.
+func (n *Node) belowLocked(dir *Node) bool {
+	for {
+		if n == dir {
+			return true
+		}
+		if len(n.links) == 0 {
+			return false
+		}
+		n = n.links[0].parent
+	}
+}
+
+// Held tells that the kernel knows n: it is kept until Forget.
+func (n *Node) Held() {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	n.held = true
+	if n.tree.inos[n.ino] != nil || len(n.links) == 0 {
+		return
+	}
+	// It was dropped between being looked up and being held.
+	l := n.links[0]
+	if d := l.parent.dir; d != nil {
+		if e := d.names[l.name]; e != nil && e.node == nil {
+			e.node = n
+			n.tree.inos[n.ino] = n
+		}
+	}
+}
+
+// Forget tells that the kernel no longer knows n.
+func (n *Node) Forget() {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	n.held = false
+	n.dropLocked()
+}
+
+// dropLocked gives the memory of a node back when nothing needs it: what is
+// known of it goes on in its dirent.
+func (n *Node) dropLocked() {
+	if n.held || n.pending > 0 || len(n.handles) > 0 || n == n.tree.root || len(n.links) > 1 {
+		return
+	}
+	if n.dir != nil {
+		if n.dir.nodes > 0 || n.dir.listing != nil {
+			return
+		}
+		n.tree.entries -= len(n.dir.names)
+		n.dir = nil
+	}
+	if n.tree.inos[n.ino] == n {
+		delete(n.tree.inos, n.ino)
+	}
+	if len(n.links) == 0 {
+		return
+	}
+	l := n.links[0]
+	d := l.parent.dir
+	if d == nil {
+		return
+	}
+	if e := d.names[l.name]; e != nil && e.node == n {
+		e.node, e.attr, e.validAt = nil, n.attr, n.validAt
+		if time.Now().After(n.expires) {
+			e.validAt = time.Time{}
+		}
+		d.nodes--
+		l.parent.dropLocked()
+	}
+}
+
+// newNodeLocked makes the node of a name in a directory.
+func (t *Tree) newNodeLocked(l link, a Attr) *Node {
+	ino := childIno(l.parent.ino, l.name)
+	for t.inos[ino] != nil {
+		// The number is taken, by a removed file of that name or by chance.
+		ino = childIno(ino, l.name)
+	}
+	n := &Node{tree: t, ino: ino, typ: a.Mode & syscall.S_IFMT, links: []link{l}, attr: a, told: l}
+	t.inos[ino] = n
+	return n
+}
+
+// childIno hashes a directory's inode number and a name (FNV-1a, 64 bits).
+func childIno(parent uint64, name string) uint64 {
+	const prime = 1099511628211
+	h := uint64(14695981039346656037)
+	for i := range 8 {
+		h = (h ^ (parent >> (8 * i) & 0xff)) * prime
+	}
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * prime
+	}
+	if h <= rootIno {
+		h += 2
+	}
+	return h
+}
+
+// unlinkLocked takes one name away from the node.
+func (n *Node) unlinkLocked(l link) {
+	n.links = slices.DeleteFunc(n.links, func(x link) bool { return x == l })
+	if n.attr.Nlink > 0 {
+		n.attr.Nlink--
+	}
+	if n.typ == syscall.S_IFDIR || n.attr.Nlink < uint32(len(n.links)) {
+		n.attr.Nlink = uint32(len(n.links))
+	}
+}
+
+// Statfs returns the state of the file system that holds the node.
+func (n *Node) Statfs(ctx context.Context) (s Statfs, err error) {
+	err = n.withPath(func(path string) error {
+		s, err = n.tree.remote.Statfs(ctx, path)
+		return err
+	})
+	return s, err
+}

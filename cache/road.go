@@ -1,0 +1,279 @@
+package cache
+
+import (
+	"context"
+	"sync"
+)
+
+// road is the way of a node's changes to the server, and what is known of
+// its content where it is a file. See the package comment.
+type road struct {
+	node *Node
+	tree *Tree
+
+	mu sync.Mutex
+	// All fields below are guarded by mu.
+
+	// queue has the changes that are not started, in order; active those that
+	// have no answer yet.
+	queue  []*change
+	active []*change
+	// flushing counts who waits: then nothing is held back to grow.
+	flushing int
+	// errSeq counts the errors that nobody waited for; err is the latest.
+	errSeq uint64
+	err    error
+	// fetching are the blocks being read from the server.
+	fetching map[int64]*fetch
+}
+
+// change is one change of a node on its way.
+type change struct {
+	op  string // for the log
+	seq uint64 // Tree.seq after it
+	gen uint64 // content that it belongs to
+
+	// A write of data at off through handle.
+	handle *Handle
+	off    int64
+	data   []byte
+
+	// Any other change: by an open file or another call that returns with the
+	// answer (run), or by path (send), which is sent when sent is closed.
+	run  func(ctx context.Context) (Attr, error)
+	send func(ctx context.Context) Pending
+	sent chan struct{}
+
+	// waited: the caller waits for done and hears err, so nobody else must.
+	waited bool
+	done   chan struct{}
+	err    error
+	attr   Attr // after the change, unless it is a write
+}
+
+func (c *change) isWrite() bool { return c.data != nil }
+func (c *change) end() int64    { return c.off + int64(len(c.data)) }
+
+func (c *change) overlaps(off, end int64) bool { return c.off < end && off < c.end() }
+
+// roadOf returns the node's road, made when missing.
+func (n *Node) roadOf() *road {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	if n.road == nil {
+		n.road = &road{node: n, tree: n.tree, fetching: make(map[int64]*fetch)}
+	}
+	return n.road
+}
+
+// addLocked puts a change on the road. apply does it to the tree.
+func (r *road) addLocked(c *change, apply func()) {
+	c.done = make(chan struct{})
+	if c.send != nil {
+		c.sent = make(chan struct{})
+	}
+	t, n := r.tree, r.node
+	t.mu.Lock()
+	t.seq++
+	c.seq, n.seq, c.gen = t.seq, t.seq, n.gen
+	n.pending++
+	t.roads[r] = struct{}{}
+	if c.send != nil {
+		t.unsent[c] = n
+	}
+	apply()
+	t.mu.Unlock()
+	r.queue = append(r.queue, c)
+}
+
+// pumpLocked starts what can be started.
+func (r *road) pumpLocked() {
+	for len(r.queue) > 0 && r.readyLocked(r.queue[0]) {
+		c := r.queue[0]
+		r.queue[0] = nil
+		r.queue = r.queue[1:]
+		r.active = append(r.active, c)
+		r.tree.background(func() { r.execute(c) })
+	}
+}
+
+// readyLocked reports whether c, the first of the queue, can be sent. A write
+// waits for what it overlaps, and while others are on their way also for
+// more to go with it. A change by path only waits for what is not by path:
+// those the server executes in the order they are sent.
+func (r *road) readyLocked(c *change) bool {
+	if !c.isWrite() {
+		for _, a := range r.active {
+			if c.send == nil || a.send == nil {
+				return false
+			}
+		}
+		return true
+	}
+	for _, a := range r.active {
+		if !a.isWrite() || a.overlaps(c.off, c.end()) {
+			return false
+		}
+	}
+	full := c.end()%BlockSize == 0
+	return full || r.flushing > 0 || len(r.queue) > 1 || len(r.active) == 0 || c.waited
+}
+
+// execute sends a change and takes its answer.
+func (r *road) execute(c *change) {
+	ctx := r.tree.ctx
+	switch {
+	case c.isWrite():
+		_, c.err = c.handle.writeRemote(ctx, c.data, c.off)
+	case c.send != nil:
+		p := c.send(ctx)
+		r.tree.sent(c)
+		c.attr, c.err = p.Wait(ctx)
+	default:
+		c.attr, c.err = c.run(ctx)
+	}
+	r.finish(c)
+}
+
+// sent notes that a change by path has been sent.
+func (t *Tree) sent(c *change) {
+	t.mu.Lock()
+	delete(t.unsent, c)
+	t.mu.Unlock()
+	close(c.sent)
+}
+
+// finish takes the answer of a change into the tree.
+func (r *road) finish(c *change) {
+	t, n := r.tree, r.node
+	r.mu.Lock()
+	for i, a := range r.active {
+		if a == c {
+			r.active = append(r.active[:i], r.active[i+1:]...)
+			break
+		}
+	}
+	if c.err != nil && !c.waited {
+		r.errSeq++
+		r.err = c.err
+	}
+	t.mu.Lock()
+	n.pending--
+	if n.pending == 0 {
+		delete(t.roads, r)
+		n.settleLocked(c)
+	}
+	if c.err != nil {
+		// What the tree shows is not what the server has.
+		n.expireLocked()
+		n.gen++
+		n.guess = false
+		t.invalidateLocked(n)
+	}
+	path, _ := n.pathLocked()
+	n.dropLocked()
+	t.mu.Unlock()
+	if c.isWrite() {
+		t.dirty.Release(int64(len(c.data)))
+	}
+	close(c.done)
+	r.pumpLocked()
+	r.mu.Unlock()
+	if c.err != nil && !c.waited {
+		t.opts.Log(c.op, path, c.err)
+	}
+}
+
+// settleLocked is called when the last change has its answer: what is shown
+// from now on must be the server's.
+func (n *Node) settleLocked(c *change) {
+	if c.isWrite() || c.err != nil || c.attr.Mode == 0 || c.seq != n.seq {
+		n.expireLocked()
+		return
+	}
+	// Our own change explains a new mtime; a new size only as far as we know it.
+	own := c.attr.Size == n.attr.Size
+	if own {
+		n.guess = true
+	}
+	n.fillLocked(c.attr, c.seq)
+}
+
+// pendingLocked returns the changes that have no answer.
+func (r *road) pendingLocked() []*change {
+	all := make([]*change, 0, len(r.active)+len(r.queue))
+	return append(append(all, r.active...), r.queue...)
+}
+
+// flush waits until every change made so far has its answer.
+func (r *road) flush(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.errSeq
+	if err := r.awaitLocked(ctx, r.pendingLocked()); err != nil {
+		return err
+	}
+	if r.errSeq != before {
+		return r.err
+	}
+	return nil
+}
+
+// awaitLocked waits for changes. It releases the lock while it waits.
+func (r *road) awaitLocked(ctx context.Context, changes []*change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	r.flushing++
+	r.pumpLocked()
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.flushing--
+	}()
+	for _, c := range changes {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// awaitSent waits until the changes by path that concern n, or what lies
+// below it, are sent: the path is about to change its meaning.
+func (t *Tree) awaitSent(ctx context.Context, nodes ...*Node) error {
+	for {
+		t.mu.Lock()
+		var r *road
+		var c *change
+		for u, m := range t.unsent {
+			for _, n := range nodes {
+				if n != nil && m.belowLocked(n) {
+					r, c = m.road, u
+				}
+			}
+		}
+		t.mu.Unlock()
+		if c == nil {
+			return nil
+		}
+		r.mu.Lock()
+		r.flushing++
+		r.pumpLocked()
+		r.mu.Unlock()
+		var err error
+		select {
+		case <-c.sent:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		r.mu.Lock()
+		r.flushing--
+		r.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package cache
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// Setattr changes attributes and returns what they are then. h is the handle
+// it came through, or nil. It returns as the tree's durability says; a change
+// that the server may well refuse is waited for in any case.
+func (n *Node) Setattr(ctx context.Context, h *Handle, s SetAttr) (Stat, error) {
+	t := n.tree
+	if s.Valid&SetSize != 0 && n.typ == syscall.S_IFDIR {
+		return Stat{}, syscall.EISDIR
+	}
+	if s.Valid == 0 {
+		return n.Attr(ctx)
+	}
+	// The view that the change is applied to must be the server's.
+	if _, err := n.Attr(ctx); err != nil {
+		return Stat{}, err
+	}
+	r := n.roadOf()
+	c := &change{op: "setattr"}
+	if s.Valid&SetSize != 0 {
+		c.op = opTruncate
+	}
+	n.route(c, h, s)
+	r.mu.Lock()
+	c.waited = t.opts.Durability == DurabilityCall || n.refusable(h, s)
+	old := n.applyLocked(r, c, s)
+	if s.Valid&SetSize != 0 {
+		r.truncateLocked(old, int64(s.Size))
+	}
+	r.pumpLocked()
+	r.mu.Unlock()
+	if c.waited {
+		if err := r.wait(ctx, c); err != nil {
+			return Stat{}, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.statLocked(), nil
+}
+
+// wait waits for a change and returns its error. Who is interrupted does not
+// hear it, so it counts as unheard from then on.
+func (r *road) wait(ctx context.Context, c *change) error {
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		c.waited = false
+		return ctx.Err()
+	}
+}
+
+// applyLocked shows the change in the tree, puts it on the road and returns the
+// size before it.
+func (n *Node) applyLocked(r *road, c *change, s SetAttr) (oldSize int64) {
+	r.addLocked(c, func() {
+		oldSize = int64(n.attr.Size)
+		if s.Valid&SetMode != 0 {
+			n.attr.Mode = n.typ | s.Mode&07777
+		}
+		if s.Valid&SetUID != 0 {
+			n.attr.UID = s.UID
+		}
+		if s.Valid&SetGID != 0 {
+			n.attr.GID = s.GID
+		}
+		if s.Valid&SetSize != 0 {
+			n.attr.Size = s.Size
+			n.attr.Mtime = time.Now().Unix() + n.tree.skew
+			n.guess = true
+		}
+		if s.Valid&SetTimes != 0 {
+			n.attr.Atime, n.attr.Mtime = s.Atime, s.Mtime
+		}
+	})
+	return oldSize
+}
+
+// route decides how the change goes to the server: through an open file where
+// the name is gone or the handle gives the right to it, else by path.
+func (n *Node) route(c *change, h *Handle, s SetAttr) {
+	t := n.tree
+	t.mu.Lock()
+	removed := len(n.links) == 0 && n != t.root
+	t.mu.Unlock()
+	var f File
+	if h != nil && h.flag&OpenWrite != 0 && s.Valid&SetSize != 0 {
+		f = h.file()
+	}
+	if removed && f == nil {
+		f = n.openFile()
+	}
+	switch {
+	case f != nil:
+		c.run = func(ctx context.Context) (Attr, error) { return f.Setattr(ctx, s) }
+	case removed:
+		c.run = func(context.Context) (Attr, error) { return Attr{}, errStale }
+	default:
+		c.send = func(ctx context.Context) Pending {
+			t.mu.Lock()
+			path, ok := n.pathLocked()
+			t.mu.Unlock()
+			if !ok {
+				return staleChange{}
+			}
+			return t.remote.StartSetattr(ctx, path, s)
+		}
+	}
+}
+
+// staleChange is the answer to a change of a node that was removed meanwhile.
+type staleChange struct{}
+
+func (staleChange) Wait(context.Context) (Attr, error) { return Attr{}, errStale }
+
+// refusable reports whether the server may refuse the change for want of
+// permission: then the caller must hear it. Owners and root are not refused.
+func (n *Node) refusable(h *Handle, s SetAttr) bool {
+	t := n.tree
+	f := t.remote.Features()
+	if !f.LoginKnown || n.typ == syscall.S_IFLNK {
+		return true
+	}
+	if s.Valid&SetTimes != 0 && (s.Mtime != int64(uint32(s.Mtime)) || s.Atime != int64(uint32(s.Atime))) {
+		return true // the protocol cannot carry it
+	}
+	if f.LoginUID == 0 {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.attr.UID != f.LoginUID || s.Valid&(SetUID|SetGID) != 0 {
+		return true
+	}
+	viaHandle := h != nil && h.flag&OpenWrite != 0
+	return s.Valid&SetSize != 0 && !viaHandle && n.attr.Mode&0200 == 0
+}
