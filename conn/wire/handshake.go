@@ -81,10 +81,10 @@ func (s *Session) readVersion() error {
 	}
 	version, ext, err := decodeVersion(body)
 	switch {
+	case len(body) >= 4 && version != protocolVersion:
+		return &VersionError{version}
 	case err != nil:
 		return &ProtocolError{"INIT", fmt.Sprintf("VERSION: %v", err)}
-	case version != protocolVersion:
-		return &VersionError{version}
 	}
 	s.caps = newCaps(version, ext)
 	close(s.greeted)
@@ -105,7 +105,8 @@ func (s *Session) readGreeting(n int) ([]byte, error) {
 	return body, nil
 }
 
-// decodeVersion decodes the body of VERSION. The strings share the packet.
+// decodeVersion decodes the body of VERSION. The version counts even where the
+// extensions behind it are not those of version 3.
 func decodeVersion(body []byte) (version uint32, ext map[string]string, err error) {
 	d := decoder{rest: body}
 	version = d.uint32()

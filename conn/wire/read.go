@@ -19,16 +19,19 @@ func (s *Session) read() {
 // readReply takes one reply and settles its call. An error means that the
 // packets that follow cannot be trusted, or that there are none.
 func (s *Session) readReply() error {
-	head, err := s.in.Peek(headerSize)
+	head, err := s.in.Peek(lengthSize)
 	if err != nil {
 		return s.endOfStream(err)
 	}
 	n := binary.BigEndian.Uint32(head)
-	typ, id := head[lengthSize], binary.BigEndian.Uint32(head[lengthSize+1:])
-	s.discard(headerSize)
 	if n < headerSize-lengthSize || n > maxReceive {
 		return &ProtocolError{Reason: fmt.Sprintf("packet of %d bytes", n)}
 	}
+	if head, err = s.in.Peek(headerSize); err != nil {
+		return s.endOfStream(err)
+	}
+	typ, id := head[lengthSize], binary.BigEndian.Uint32(head[lengthSize+1:])
+	s.discard(headerSize)
 	p := s.lookup(id)
 	if p == nil {
 		return &ProtocolError{Reason: fmt.Sprintf("reply of type %d to request %d, which is not under way", typ, id)}

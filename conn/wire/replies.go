@@ -148,20 +148,16 @@ func decodeStrings(body []byte, n int) ([]string, error) {
 	return s, d.finish()
 }
 
-// decodeStatus decodes the body of a STATUS reply. The text may be missing, as
-// from servers older than version 3.
+// decodeStatus decodes the body of a STATUS reply. Text and language may be
+// missing, as from servers older than version 3.
 func decodeStatus(op string, body []byte) (*StatusError, error) {
 	d := decoder{rest: body}
-	code := d.uint32()
-	if err := d.atLeast(); err != nil {
-		return nil, err
+	st := &StatusError{Op: op, Code: d.uint32()}
+	if len(d.rest) > 0 {
+		st.Msg = oneLine(d.bytes())
 	}
-	if len(d.rest) == 0 {
-		return &StatusError{Op: op, Code: code}, nil
+	if len(d.rest) > 0 {
+		d.bytes() // the language
 	}
-	text := d.bytes()
-	if d.short {
-		return nil, errShort
-	}
-	return &StatusError{Op: op, Code: code, Msg: oneLine(text)}, nil
+	return st, d.atLeast()
 }

@@ -133,6 +133,7 @@ func (s *Session) Close(ctx context.Context) error {
 	case <-s.done:
 	case <-ctx.Done():
 		s.fail(ctx.Err())
+		return ctx.Err()
 	}
 	s.fail(nil)
 	select {

@@ -130,11 +130,21 @@ func (s *Session) write() {
 		}
 		for _, c := range s.takeQueue() {
 			if _, err := s.rwc.Write(c.b); err != nil {
-				s.fail(err)
+				s.writeFailed(err)
 				return
 			}
 			s.chunks.put(c)
 		}
+	}
+}
+
+// writeFailed ends the session. A server that says why it goes away before it
+// has taken INIT is heard first: the reader, or New's context, ends the wait.
+func (s *Session) writeFailed(err error) {
+	select {
+	case <-s.greeted:
+		s.fail(err)
+	case <-s.done:
 	}
 }
 
