@@ -20,6 +20,7 @@ func (n *Node) fillLocked(a Attr, asked uint64) bool {
 	if n.guess {
 		changed = a.Size != n.attr.Size
 		n.guess = false
+		n.racy = n.racy && n.tree.recentLocked(a.Mtime, now)
 	}
 	if changed {
 		n.gen++
@@ -57,7 +58,7 @@ func (n *Node) freshLocked() bool {
 
 // statLocked is attr as it is told to the kernel.
 func (n *Node) statLocked() Stat {
-	s := Stat{Attr: n.attr}
+	s := Stat{Attr: n.attr, Ctime: n.attr.Mtime}
 	if n.typ == syscall.S_IFDIR && len(n.links) > 0 || n == n.tree.root {
 		// 1 says "unknown" to find(1), which otherwise counts subdirectories.
 		s.Nlink = 1
@@ -183,10 +184,10 @@ func (n *Node) splitLocked(l link, a Attr) bool {
 
 // replaceLocked has the name l, so far n's, lead to a node of its own.
 func (t *Tree) replaceLocked(l link, n *Node, a Attr) {
-	d := l.parent.dir
-	if d == nil {
-		return
+	if l.parent == nil || l.parent.dir == nil {
+		return // the root
 	}
+	d := l.parent.dir
 	e := d.names[l.name]
 	if e == nil || e.node != n {
 		return

@@ -324,9 +324,9 @@ func (h *Handle) Fsync(ctx context.Context) error {
 	if err := h.Flush(ctx); err != nil {
 		return err
 	}
-	f := h.file()
-	if f == nil {
-		return nil
+	f, err := h.lazyOpen(ctx)
+	if err != nil {
+		return err
 	}
 	if err := f.Sync(ctx); err != nil && !errors.Is(err, syscall.ENOTSUP) {
 		return err

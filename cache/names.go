@@ -79,9 +79,13 @@ func (n *Node) Link(ctx context.Context, name string, target *Node) (Stat, error
 	if err := t.awaitSent(ctx, target); err != nil {
 		return Stat{}, err
 	}
+	t.mu.Lock()
+	before := max(target.attr.Nlink, uint32(len(target.links)))
+	t.mu.Unlock()
+	var a Attr
 	err := n.withChild(name, func(path string) error {
-		return target.withPath(func(old string) error {
-			_, err := t.remote.Link(ctx, old, path)
+		return target.withPath(func(old string) (err error) {
+			a, err = t.remote.Link(ctx, old, path)
 			return err
 		})
 	})
@@ -93,10 +97,14 @@ func (n *Node) Link(ctx context.Context, name string, target *Node) (Stat, error
 	defer t.mu.Unlock()
 	d, l := n.directoryLocked(), link{n, name}
 	d.removeLocked(l)
-	target.attr.Nlink = max(target.attr.Nlink, uint32(len(target.links))) + 1
+	target.attr.Nlink = before + 1
+	if a.Nlink > 0 {
+		target.attr.Nlink = a.Nlink
+	}
 	target.links = append(target.links, l)
 	d.linkLocked(l, target)
 	d.changedLocked(name)
+	target.seq = t.seq // an older answer has an older link count
 	return target.statLocked(), nil
 }
 

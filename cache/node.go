@@ -65,8 +65,9 @@ type link struct {
 
 // Stat is a node's attributes, and how long the kernel may believe them.
 type Stat struct {
-	Attr // Nlink is never unknown; 0 once removed
-	TTL  time.Duration
+	Attr        // Nlink is never unknown; 0 once removed
+	Ctime int64 // the mtime: SFTP has no other, and tools need it to be steady
+	TTL   time.Duration
 }
 
 // Ino returns the inode number, stable over remounts; the root's is 1.
@@ -249,6 +250,10 @@ func (n *Node) unlinkLocked(l link) {
 	n.links = slices.DeleteFunc(n.links, func(x link) bool { return x == l })
 	if n.attr.Nlink > 0 {
 		n.attr.Nlink--
+	}
+	if len(n.links) > 0 {
+		n.tree.seq++
+		n.seq = n.tree.seq // an older answer has an older link count
 	}
 	if n.typ == syscall.S_IFDIR || n.attr.Nlink < uint32(len(n.links)) {
 		n.attr.Nlink = uint32(len(n.links))

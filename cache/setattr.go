@@ -17,10 +17,6 @@ func (n *Node) Setattr(ctx context.Context, h *Handle, s SetAttr) (Stat, error) 
 	if s.Valid == 0 {
 		return n.Attr(ctx)
 	}
-	// The view that the change is applied to must be the server's.
-	if _, err := n.Attr(ctx); err != nil {
-		return Stat{}, err
-	}
 	r := n.roadOf()
 	c := &change{op: "setattr"}
 	if s.Valid&SetSize != 0 {

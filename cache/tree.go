@@ -174,6 +174,9 @@ func isNoEntry(err error) bool {
 
 // lookAt asks the server for the attributes of a path.
 func (t *Tree) lookAt(ctx context.Context, path string) (Attr, error) {
+	if path == "" {
+		return t.remote.Stat(ctx, path)
+	}
 	if !t.opts.Follow {
 		return t.remote.Lstat(ctx, path)
 	}
