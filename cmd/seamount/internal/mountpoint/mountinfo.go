@@ -2,12 +2,25 @@ package mountpoint
 
 import (
 	"os"
+	"strconv"
 	"strings"
 )
 
 // mount is a line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
 type mount struct {
 	path, fstype, source string
+	options              string // of the file system
+}
+
+// userID is the mounting user of a FUSE mount; 0 where it is not told.
+func (m mount) userID() int {
+	for o := range strings.SplitSeq(m.options, ",") {
+		if v, ok := strings.CutPrefix(o, "user_id="); ok {
+			id, _ := strconv.Atoi(v)
+			return id
+		}
+	}
+	return 0
 }
 
 func (m mount) isFUSE() bool {
@@ -44,7 +57,11 @@ func parseMounts(text string) mounts {
 		if !ok || len(l) < 6 || len(r) < 2 {
 			continue
 		}
-		out = append(out, mount{path: unescape(l[4]), fstype: r[0], source: unescape(r[1])})
+		m := mount{path: unescape(l[4]), fstype: r[0], source: unescape(r[1])}
+		if len(r) > 2 {
+			m.options = r[2]
+		}
+		out = append(out, m)
 	}
 	return out
 }

@@ -149,17 +149,20 @@ func TestPathProblem(t *testing.T) {
 
 func TestParseMounts(t *testing.T) {
 	got := parseMounts(`22 27 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
-36 35 98:0 / /a\040b\134c rw - fuse.seamount host:d\040ir rw,user_id=0
+36 35 98:0 / /a\040b\134c rw - fuse.seamount host:d\040ir rw,user_id=1000,group_id=7
 
 garbage - x
 40 35 0:5 / /x rw master:1 propagate_from:2 - tmpfs none rw`)
 	want := mounts{
-		{"/sys", "sysfs", "sysfs"},
-		{`/a b\c`, "fuse.seamount", "host:d ir"},
-		{"/x", "tmpfs", "none"},
+		{"/sys", "sysfs", "sysfs", "rw"},
+		{`/a b\c`, "fuse.seamount", "host:d ir", "rw,user_id=1000,group_id=7"},
+		{"/x", "tmpfs", "none", "rw"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(mount{})); diff != "" {
 		t.Error(diff)
+	}
+	if id := got[1].userID(); id != 1000 {
+		t.Errorf("user id %d, want 1000", id)
 	}
 	if m, ok := got.at("/sys"); !ok || m.isFUSE() {
 		t.Errorf("at(/sys) = %v, %v", m, ok)
@@ -180,8 +183,8 @@ func TestMounted(t *testing.T) {
 		if err := os.WriteFile(s.MountInfo, []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.Mounted(dir); (err == nil) != ok || (ok && got != dir) {
-			t.Errorf("%s: Mounted = %q, %v", fstype, got, err)
+		if got, err := s.Mounted(dir); (err == nil) != ok || (ok && got.Path != dir) {
+			t.Errorf("%s: Mounted = %v, %v", fstype, got, err)
 		}
 	}
 }

@@ -14,26 +14,31 @@ import (
 // Type is the file system type of seamount's mounts.
 const Type = "fuse.seamount"
 
-// Mounted returns the resolved path of the seamount mounted at path, or a
-// *Problem when there is none.
-func (s System) Mounted(path string) (string, error) {
+// Mounted is a mount of seamount.
+type Mounted struct {
+	Path   string // resolved
+	UserID int    // of the user who mounted it
+}
+
+// Mounted finds the seamount mounted at path; a *Problem when there is none.
+func (s System) Mounted(path string) (Mounted, error) {
 	s = s.withDefaults()
 	resolved, err := Resolve(path)
 	if err != nil {
-		return "", pathProblem(path, err)
+		return Mounted{}, pathProblem(path, err)
 	}
 	mounts, err := readMounts(s.MountInfo)
 	if err != nil {
-		return "", err
+		return Mounted{}, err
 	}
 	m, ok := mounts.at(resolved)
 	if !ok {
-		return "", &Problem{resolved, "nothing is mounted there", ""}
+		return Mounted{}, &Problem{resolved, "nothing is mounted there", ""}
 	}
 	if m.fstype != Type {
-		return "", &Problem{resolved, "a mount of type " + m.fstype + ", not of seamount", "umount " + resolved}
+		return Mounted{}, &Problem{resolved, "a mount of type " + m.fstype + ", not of seamount", "umount " + resolved}
 	}
-	return resolved, nil
+	return Mounted{resolved, m.userID()}, nil
 }
 
 // Unmount takes the mount at path away: at once, or, when lazy, from sight at

@@ -18,10 +18,11 @@ func ignored() []string {
 		// mount(8), fstab, autofs
 		"auto", "noauto", "nouser", "users", "nousers", "owner", "noowner", "group", "nogroup",
 		"_netdev", "nofail", "defaults", "comment", "mand", "nomand", "silent", "loud", "subtype",
-		"iversion", "noiversion", "lazytime", "nolazytime",
+		"iversion", "noiversion", "lazytime", "nolazytime", "atime", "relatime", "norelatime",
+		"diratime", "strictatime", "nostrictatime",
 		// sshfs: done anyway
 		"reconnect", "transform_symlinks", "no_check_root", "workaround", "ssh_protocol",
-		"max_read", "max_write", "unreliable_append", "delay_connect",
+		"max_read", "max_write", "unreliable_append", "delay_connect", "nomap", "direct_io",
 		// sshfs: tuning of its cache
 		"sync_readdir", "dcache_dir_timeout", "dcache_link_timeout", "dcache_max_size",
 		"dcache_clean_interval", "dcache_min_clean_interval", "cache_dir_timeout",

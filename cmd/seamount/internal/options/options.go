@@ -26,7 +26,6 @@ type Mount struct {
 	SFTPServer   string   // subsystem, path or command; "": the usual
 	PasswordFrom Source   // where a password comes from
 	MaxConns     int      // 0: as seamount thinks best
-	Timeout      time.Duration
 
 	// What the mount is like.
 
@@ -35,7 +34,6 @@ type Mount struct {
 	AllowRoot          bool
 	DefaultPermissions bool
 	NonEmpty           bool
-	DirectIO           bool
 	FsName             string   // "": the source
 	Kernel             []string // flags for the kernel, such as "noatime"
 	Debug              bool
@@ -44,7 +42,6 @@ type Mount struct {
 	IDMap    IDMap
 	UIDFile  string // for IDMapFile
 	GIDFile  string
-	NoMap    NoMap
 	UID, GID *uint32 // what every owner is shown as; nil: mapped
 	Umask    *uint32 // bits taken from every mode shown; nil: none
 
@@ -99,22 +96,11 @@ const (
 	IDMapName IDMap = "name"
 )
 
-// NoMap says what becomes of an owner that the files of idmap=file do not name.
-type NoMap string
-
-// The values of -o nomap.
-const (
-	NoMapError  NoMap = "error"
-	NoMapIgnore NoMap = "ignore"
-)
-
 // New returns the options of a mount for which none was given.
 func New() *Mount {
 	return &Mount{
-		Timeout:    time.Minute,
 		Symlinks:   SymlinksContain,
 		IDMap:      IDMapUser,
-		NoMap:      NoMapError,
 		Durability: DurabilityClose,
 		Prefetch:   true,
 	}
@@ -123,16 +109,17 @@ func New() *Mount {
 // Parse adds the options in list, which is one argument of -o. The error is
 // an *UnknownError or a *ValueError.
 func (m *Mount) Parse(list string) error {
-	table := table()
 	for _, o := range split(list) {
-		if err := m.set(table, o); err != nil {
+		if err := m.Set(o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Mount) set(table map[string]setter, option string) error {
+// Set adds one option, in which commas and backslashes stand for themselves.
+func (m *Mount) Set(option string) error {
+	table := table()
 	name, value, hasValue := strings.Cut(option, "=")
 	if set, ok := table[name]; ok {
 		if err := set(m, value, hasValue); err != nil {

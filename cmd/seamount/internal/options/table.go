@@ -22,8 +22,7 @@ func table() map[string]setter {
 	maps.Copy(t, cacheOptions())
 	maps.Copy(t, refusedOptions())
 	for _, f := range []string{
-		"nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime",
-		"relatime", "norelatime", "nodiratime", "diratime", "strictatime", "dirsync",
+		"nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "nodiratime", "dirsync",
 	} {
 		t[f] = flag(func(m *Mount) { m.Kernel = append(m.Kernel, f) })
 	}
@@ -38,7 +37,8 @@ func serverOptions() map[string]setter {
 		"sftp_server":    text(func(m *Mount, v string) { m.SFTPServer = v }),
 		"password_stdin": flag(func(m *Mount) { m.PasswordFrom = FromStdin }),
 		"max_conns":      number(1, 64, func(m *Mount, n int64) { m.MaxConns = int(n) }),
-		"timeout":        duration(func(m *Mount, d time.Duration) { m.Timeout = d }),
+		// For when a lost connection is made again; now its calls fail at once.
+		"timeout": duration(func(*Mount, time.Duration) {}),
 		// fstab's user has no value, ssh_config's has one.
 		"user": func(m *Mount, v string, hasValue bool) error {
 			if hasValue {
@@ -57,7 +57,6 @@ func mountOptions() map[string]setter {
 		"allow_root":          flag(func(m *Mount) { m.AllowRoot = true }),
 		"default_permissions": flag(func(m *Mount) { m.DefaultPermissions = true }),
 		"nonempty":            flag(func(m *Mount) { m.NonEmpty = true }),
-		"direct_io":           flag(func(m *Mount) { m.DirectIO = true }),
 		"fsname":              text(func(m *Mount, v string) { m.FsName = v }),
 		"debug":               flag(func(m *Mount) { m.Debug = true }),
 		"sshfs_debug":         flag(func(m *Mount) { m.Debug = true }),
@@ -72,11 +71,9 @@ func mountOptions() map[string]setter {
 			string(IDMapUser), string(IDMapNone), string(IDMapFile), string(IDMapName)),
 		"uidfile": text(func(m *Mount, v string) { m.UIDFile = v }),
 		"gidfile": text(func(m *Mount, v string) { m.GIDFile = v }),
-		"nomap": oneOf(func(m *Mount, v string) { m.NoMap = NoMap(v) },
-			string(NoMapError), string(NoMapIgnore)),
-		"uid":   id(10, math.MaxUint32-1, func(m *Mount, n *uint32) { m.UID = n }),
-		"gid":   id(10, math.MaxUint32-1, func(m *Mount, n *uint32) { m.GID = n }),
-		"umask": id(8, 0o777, func(m *Mount, n *uint32) { m.Umask = n }),
+		"uid":     id(10, math.MaxUint32-1, func(m *Mount, n *uint32) { m.UID = n }),
+		"gid":     id(10, math.MaxUint32-1, func(m *Mount, n *uint32) { m.GID = n }),
+		"umask":   id(8, 0o777, func(m *Mount, n *uint32) { m.Umask = n }),
 	}
 }
 
@@ -119,7 +116,7 @@ func refusedOptions() map[string]setter {
 	noStream := refuse("seamount reaches servers over SSH only")
 	return map[string]setter{
 		"async":            refuse("it needs a journal, which this version does not have; leave it out"),
-		"hard":             refuse("calls of this version always end after timeout=; leave it out"),
+		"hard":             refuse("calls of this version fail when the connection is lost; leave it out"),
 		"ssh_command":      refuse("seamount speaks SSH itself; put what ssh should do into ssh_config, or use -o ProxyCommand=..."),
 		"directport":       noStream,
 		"vsock":            noStream,
