@@ -73,9 +73,10 @@ func (s *Session) ExpandPath(ctx context.Context, path string) *Call[string] {
 }
 
 // CopyData copies length bytes (0: up to the end of the file) at off of one
-// open file to toOff of another, on the server. Where the file ends before, OpenSSH copies
-// what there is and answers StatusEOF; that is a *StatusError here. The server
-// does nothing else on this session meanwhile.
+// open file to toOff of another, on the server, which does nothing else on this
+// session meanwhile. How much was copied is not told: where the file ends early,
+// OpenSSH copies what there is and answers with StatusEOF (a *StatusError here)
+// or, if no more than its buffer of 64 KiB was left to do, with OK.
 func (s *Session) CopyData(ctx context.Context, from Handle, off, length uint64, to Handle, toOff uint64) *Call[struct{}] {
 	b := appendUint64(appendUint64(appendString(nil, from), off), length)
 	b = appendUint64(appendString(b, to), toOff)
