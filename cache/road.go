@@ -39,10 +39,12 @@ type change struct {
 	data   []byte
 
 	// Any other change: by an open file or another call that returns with the
-	// answer (run), or by path (send), which is sent when sent is closed.
-	run  func(ctx context.Context) (Attr, error)
-	send func(ctx context.Context) Pending
-	sent chan struct{}
+	// answer (run), or by path (send), which is sent when sent is closed and
+	// underWay is set.
+	run      func(ctx context.Context) (Attr, error)
+	send     func(ctx context.Context) Pending
+	sent     chan struct{}
+	underWay bool
 
 	// waited: the caller waits for done and hears err, so nobody else must.
 	waited bool
@@ -99,12 +101,13 @@ func (r *road) pumpLocked() {
 
 // readyLocked reports whether c, the first of the queue, can be sent. A write
 // waits for what it overlaps, and while others are on their way also for
-// more to go with it. A change by path only waits for what is not by path:
-// those the server executes in the order they are sent.
+// more to go with it. A change by path only waits until those by path before
+// it are sent: the server executes them in that order, so that the answer of
+// the last tells what all of them left.
 func (r *road) readyLocked(c *change) bool {
 	if !c.isWrite() {
 		for _, a := range r.active {
-			if c.send == nil || a.send == nil {
+			if c.send == nil || !a.underWay {
 				return false
 			}
 		}
@@ -127,7 +130,7 @@ func (r *road) execute(c *change) {
 		_, c.err = c.handle.writeRemote(ctx, c.data, c.off)
 	case c.send != nil:
 		p := c.send(ctx)
-		r.tree.sent(c)
+		r.sent(c)
 		c.attr, c.err = p.Wait(ctx)
 	default:
 		c.attr, c.err = c.run(ctx)
@@ -135,12 +138,16 @@ func (r *road) execute(c *change) {
 	r.finish(c)
 }
 
-// sent notes that a change by path has been sent.
-func (t *Tree) sent(c *change) {
-	t.mu.Lock()
-	delete(t.unsent, c)
-	t.mu.Unlock()
+// sent notes that a change by path has been sent, and lets the next one go.
+func (r *road) sent(c *change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tree.mu.Lock()
+	delete(r.tree.unsent, c)
+	r.tree.mu.Unlock()
 	close(c.sent)
+	c.underWay = true
+	r.pumpLocked()
 }
 
 // finish takes the answer of a change into the tree.

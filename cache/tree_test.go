@@ -513,3 +513,24 @@ func TestRootChangesType(t *testing.T) {
 		}
 	})
 }
+
+// Changes by path are sent in the order they were made: else the answer of
+// the last would show what an earlier one has yet to change.
+func TestChangesByPathKeepTheirOrder(t *testing.T) {
+	for range 50 {
+		bubble(t, second, Options{}, func(t *testing.T, m *memRemote, tr *Tree, root *Node) {
+			m.put("f", "", 1000)
+			n := lookup(t, root, "f")
+			for i := range 20 {
+				_, err := n.Setattr(t.Context(), nil, SetAttr{Valid: SetTimes, Mtime: int64(i), Atime: 1})
+				must(t, err)
+			}
+			must(t, tr.Sync(t.Context()))
+			s, err := n.Attr(t.Context())
+			must(t, err)
+			if server := m.nodes["f"].attr.Mtime; s.Mtime != 19 || server != 19 {
+				t.Fatalf("shown mtime %d, the server's %d", s.Mtime, server)
+			}
+		})
+	}
+}
