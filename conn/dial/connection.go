@@ -1,7 +1,6 @@
 package dial
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -108,43 +107,50 @@ func (e *ExecError) Error() string {
 }
 
 // Exec runs command and returns what it printed, at most 16 MiB of it. A status
-// other than 0 is an *ExecError, with the output beside it.
+// other than 0 is an *ExecError, with the output beside it. When ctx ends the
+// server is told to close the channel; sshd does so once the command has ended.
 func (c *connection) Exec(ctx context.Context, command string) ([]byte, error) {
-	ch, err := c.openSession(ctx)
+	s, err := c.openSession(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { ch.Close() })
-	defer stop()
-	defer ch.Close()
-	if ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command})); err != nil || !ok {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	type output struct {
+		text []byte
+		err  error
+	}
+	out, err := await(ctx, func() (output, error) {
+		text, err := s.run(command)
+		return output{text, err}, nil
+	}, func(output) {})
+	if err != nil {
+		go s.Close()
+		return nil, err
+	}
+	s.Close()
+	return out.text, out.err
+}
+
+// run starts command and reads what it prints to the end.
+func (s *session) run(command string) ([]byte, error) {
+	ok, err := s.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+	if err != nil || !ok {
 		return nil, &SubsystemError{Name: "to run a command", Err: err}
 	}
-	if err := ch.CloseWrite(); err != nil && !errors.Is(err, io.EOF) {
+	if err := s.CloseWrite(); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	var out bytes.Buffer
-	n, err := io.Copy(&out, io.LimitReader(ch, maxExecOutput+1))
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil:
+	out, err := io.ReadAll(io.LimitReader(s, maxExecOutput+1))
+	if err != nil {
 		return nil, err
-	case n > maxExecOutput:
+	}
+	if len(out) > maxExecOutput {
 		return nil, &ExecError{Command: command, Status: -1, Stderr: "it printed too much"}
 	}
-	select {
-	case <-ch.ended:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	<-s.ended
+	if status := s.exitStatus(); status != 0 {
+		return out, &ExecError{Command: command, Status: status, Stderr: s.stderr.String()}
 	}
-	if status := ch.exitStatus(); status != 0 {
-		return out.Bytes(), &ExecError{Command: command, Status: status, Stderr: ch.stderr.String()}
-	}
-	return out.Bytes(), nil
+	return out, nil
 }
 
 // noMoreSessions gives a refused channel its meaning. sshd says "open failed"

@@ -281,8 +281,11 @@ func startSSHD(t *testing.T, extra string, authorized ...ssh.PublicKey) *sshd {
 	s.port = l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	if !strings.Contains(extra, "Subsystem") {
-		extra += "\nSubsystem sftp internal-sftp\n"
+		extra += "\nSubsystem sftp internal-sftp"
 	}
+	extra += "\n"
+	// SHLVL keeps bash from reading the tester's .bashrc, which may be slow.
+	extra += "SetEnv SHLVL=2\n"
 	config := fmt.Sprintf("ListenAddress 127.0.0.1:%d\nHostKey %s/host\nAuthorizedKeysFile %s/authorized\nPidFile none\n"+
 		"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n%s\n", s.port, s.dir, s.dir, extra)
 	writeFile(t, filepath.Join(s.dir, "sshd_config"), config)
