@@ -33,7 +33,7 @@ type Server struct {
 // Errors: those of the top directory; ENOTDIR and ENOTEMPTY of the mountpoint;
 // those of mount(2) or the text of fusermount3.
 func Mount(ctx context.Context, tree *cache.Tree, mountpoint string, o Options) (*Server, error) {
-	o = o.withDefaults()
+	m := newMount(o)
 	root, err := tree.Root(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("mount: top directory: %w", err)
@@ -45,8 +45,12 @@ func Mount(ctx context.Context, tree *cache.Tree, mountpoint string, o Options) 
 	if err != nil {
 		return nil, fmt.Errorf("mount: %w", err)
 	}
-	m := &mount{opts: o, owner: uint32(os.Geteuid()), notify: o.Notifier}
 	return m.start(root, mountpoint)
+}
+
+func newMount(o Options) *mount {
+	o = o.withDefaults()
+	return &mount{opts: o, owner: uint32(os.Geteuid()), notify: o.Notifier}
 }
 
 // checkMountpoint returns the absolute path of a directory fit to mount on.

@@ -9,8 +9,12 @@ import (
 	"seamount/cache"
 )
 
-// permissions are the bits of a mode that chmod(2) sets.
-const permissions = 0o7777
+// permissions are the bits of a mode that chmod(2) sets, setID those of them
+// that lend the file's owner or group.
+const (
+	permissions = 0o7777
+	setID       = syscall.S_ISUID | syscall.S_ISGID
+)
 
 // adopt makes new file cn, just made in n with attributes st, what it would be
 // on a local disk: of the mode asked for, which the server's umask may have
@@ -20,14 +24,18 @@ const permissions = 0o7777
 // and servers refuse some modes as local disks do. An owner that it does not
 // give is an error, as the file would be of no use to its caller.
 func (n *node) adopt(ctx context.Context, cn *cache.Node, h *cache.Handle, st cache.Stat, mode uint32) (cache.Stat, error) {
-	if set := n.newOwner(ctx, st); set.Valid != 0 {
-		owned, err := cn.Setattr(ctx, h, set)
+	owner := n.newOwner(ctx, st)
+	if owner.Valid != 0 {
+		owned, err := cn.Setattr(ctx, h, owner)
 		if err != nil {
 			return st, err
 		}
 		st = owned
 	}
 	missing := mode &^ st.Mode & permissions
+	if owner.Valid != 0 && cn.Type() == syscall.S_IFREG {
+		missing |= mode & setID // a change of owner takes them away
+	}
 	if missing == 0 || cn.Type() == syscall.S_IFLNK {
 		return st, nil
 	}
