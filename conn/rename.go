@@ -119,7 +119,10 @@ func (r *rename) emulate(ctx context.Context) error {
 	}
 	old, oldErr := r.look(ctx, r.full)
 	there, thereErr := r.look(ctx, r.toFull)
-	if oldErr != nil || thereErr != nil {
+	switch {
+	case oldErr != nil && failed(err, wire.StatusFailure):
+		return r.explain(ctx, oldErr) // says more
+	case oldErr != nil || thereErr != nil:
 		return r.explain(ctx, err)
 	}
 	if errno := r.conflict(ctx, old.Mode, there.Mode); errno != 0 {
@@ -176,6 +179,17 @@ func (r *rename) to() *failure {
 
 // explain finds out what was wrong with a rename.
 func (r *rename) explain(ctx context.Context, err error) error {
+	var status *wire.StatusError
+	if errors.As(err, &status) {
+		// Go's os.Rename, and so pkg/sftp's server, calls each directory in
+		// the way an existing file.
+		if errno, _ := statusErrno(status); errno == syscall.EEXIST {
+			f := &failure{client: r.client, op: r.nameOp, status: status}
+			if errno := r.typesDiffer(ctx, f); errno != 0 {
+				return &Error{Op: r.op, Path: r.path, Errno: errno, Err: err}
+			}
+		}
+	}
 	return r.client.explain(ctx, r.nameOp, err, r.intoItself, r.typesDiffer, notDirAbove, r.newNotDirAbove, r.targetFull, r.newTooLong)
 }
 

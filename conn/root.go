@@ -93,12 +93,13 @@ func (c *Client) expandHome(ctx context.Context, s *session, root string) (strin
 	if !strings.HasPrefix(root, "~") {
 		return root, nil
 	}
-	if s.Caps().ExpandPath {
-		return track(ctx, s, "expand-path", "", s.ExpandPath(ctx, root)).wait(ctx)
-	}
 	if rest := root[1:]; rest == "" || rest[0] == '/' {
-		// A session begins in the login directory, as a rule the home.
+		// A session begins in the login directory, which is also what
+		// OpenSSH's expand-path takes for "~".
 		return "." + rest, nil
 	}
-	return "", fmt.Errorf("the server cannot tell where another user's home is: %w", errors.ErrUnsupported)
+	if !s.Caps().ExpandPath {
+		return "", fmt.Errorf("the server cannot tell where another user's home is: %w", errors.ErrUnsupported)
+	}
+	return track(ctx, s, "expand-path", "", s.ExpandPath(ctx, root)).wait(ctx)
 }
