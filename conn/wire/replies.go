@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Handle is an open file or directory as the server names it.
@@ -53,32 +54,37 @@ func decodeNames(body []byte) ([]Name, error) {
 	if uint64(n) > uint64(len(d.rest)/minName) {
 		return nil, errCount
 	}
-	names := make([]Name, n)
-	entries := d.rest
-	var nameBytes, longBytes []byte
-	for i := range names {
-		nameBytes = append(nameBytes, d.bytes()...)
-		longBytes = append(longBytes, d.bytes()...)
-		names[i].Attrs, _ = d.attrs()
-	}
-	if err := d.finish(); err != nil {
+	size, longSize, err := measureNames(d, n)
+	if err != nil {
 		return nil, err
 	}
-	shareStrings(names, entries, string(nameBytes), string(longBytes))
+	var all, allLong strings.Builder // both are filled exactly, so their strings stand
+	all.Grow(size)
+	allLong.Grow(longSize)
+	names := make([]Name, n)
+	for i := range names {
+		names[i].Name = cut(&all, d.bytes())
+		names[i].LongName = cut(&allLong, d.bytes())
+		names[i].Attrs, _ = d.attrs()
+	}
 	return names, nil
 }
 
-// shareStrings cuts the names out of the two strings that hold them all.
-// entries is known to decode.
-func shareStrings(names []Name, entries []byte, all, allLong string) {
-	d := decoder{rest: entries}
-	for i := range names {
-		n, l := len(d.bytes()), 0
-		names[i].Name, all = all[:n], all[n:]
-		l = len(d.bytes())
-		names[i].LongName, allLong = allLong[:l], allLong[l:]
+// measureNames adds up the lengths of n names, and checks that there are n.
+func measureNames(d decoder, n uint32) (names, longNames int, err error) {
+	for ; n > 0; n-- {
+		names += len(d.bytes())
+		longNames += len(d.bytes())
 		d.attrs()
 	}
+	return names, longNames, d.finish()
+}
+
+// cut appends b to a builder that has room for it, and returns it as a string.
+func cut(to *strings.Builder, b []byte) string {
+	start := to.Len()
+	to.Write(b)
+	return to.String()[start:]
 }
 
 // decodeName decodes a NAME reply that must hold one name: READLINK, REALPATH.
