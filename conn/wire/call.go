@@ -26,6 +26,7 @@ type Call[T any] struct {
 type inFlight struct {
 	op   string
 	want byte // the type of the reply that brings a value
+	ends bool // the status EOF is an answer of its own: io.EOF
 	id   uint32
 	cost int64
 	sent time.Time
@@ -130,7 +131,7 @@ func (f *inFlight) status(body []byte) error {
 		return nil
 	case st.Code == StatusOK:
 		return &ProtocolError{f.op, "status OK instead of a value"}
-	case st.Code == StatusEOF && (f.want == typeData || f.op == "READDIR"):
+	case st.Code == StatusEOF && f.ends:
 		return io.EOF
 	}
 	return st

@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"syscall"
+)
 
 // extended issues an extension's request: body follows the name. Without ok,
 // that is where the server does not offer it, the call fails at once.
@@ -90,12 +93,20 @@ func (s *Session) HomeDirectory(ctx context.Context, user string) *Call[string] 
 	return extendedPaths(ctx, s, s.caps.HomeDirectory, c, user)
 }
 
-// UsersGroups returns the names of user and group ids.
+// maxIDs is how many ids fit a packet of any server.
+const maxIDs = 1000
+
+// UsersGroups returns the names of user and group ids, at most 1000 in all;
+// more are refused with EMSGSIZE.
 func (s *Session) UsersGroups(ctx context.Context, uids, gids []uint32) *Call[UsersGroupsReply] {
 	users, groups := len(uids), len(gids)
 	c := newCall(extUsersGroups, typeExtendedReply, func(body []byte) (UsersGroupsReply, error) {
 		return decodeUsersGroups(body, users, groups)
 	})
+	if users+groups > maxIDs {
+		c.fail(&RequestError{c.op, syscall.EMSGSIZE})
+		return c
+	}
 	return extended(ctx, s, s.caps.UsersGroups, c, appendIDs(appendIDs(nil, uids), gids))
 }
 

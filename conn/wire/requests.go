@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"syscall"
+)
 
 // headRoom is what a request's head may take without an allocation.
 const headRoom = 256
@@ -107,7 +110,9 @@ func (s *Session) Opendir(ctx context.Context, path string) *Call[Handle] {
 // are as the server sent them, and may be anything. An empty reply is legal
 // and is not the end.
 func (s *Session) Readdir(ctx context.Context, h Handle) *Call[[]Name] {
-	return onHandle(ctx, s, typeReaddir, newCall("READDIR", typeName, decodeNames), h)
+	c := newCall("READDIR", typeName, decodeNames)
+	c.ends = true
+	return onHandle(ctx, s, typeReaddir, c, h)
 }
 
 // CloseHandle gives a handle back. It must not be used afterwards, whatever
@@ -160,7 +165,7 @@ func (s *Session) Write(ctx context.Context, h Handle, off uint64, p []byte) *Ca
 	head = appendUint32(head, uint32(len(p)))
 	c := statusCall("WRITE")
 	if len(p) > s.caps.MaxWrite {
-		c.fail(&RequestError{c.op, tooLong(&request{typ: typeWrite})})
+		c.fail(&RequestError{c.op, syscall.EMSGSIZE})
 		return c
 	}
 	return start(ctx, s, request{typ: typeWrite, head: head, payload: p}, c)
@@ -181,6 +186,7 @@ func (s *Session) Read(ctx context.Context, h Handle, off uint64, p []byte) *Cal
 	p = p[:min(len(p), s.caps.MaxRead)]
 	c := &readCall{p: p}
 	c.init("READ", typeData)
+	c.ends = true
 	if len(p) == 0 {
 		c.settle(0, nil) // servers answer this with the end of the file
 		return &c.Call

@@ -237,6 +237,9 @@ func TestRefusedLocally(t *testing.T) {
 		{"long", func(c context.Context, s *Session) erased { return erase(s.Stat(c, long)) }, syscall.ENAMETOOLONG},
 		{"long in extension", func(c context.Context, s *Session) erased { return erase(s.Hardlink(c, long, "a")) }, syscall.ENAMETOOLONG},
 		{"large", func(c context.Context, s *Session) erased { return erase(s.Write(c, "h", 0, make([]byte, 32769))) }, syscall.EMSGSIZE},
+		{"many ids", func(c context.Context, s *Session) erased {
+			return erase(s.UsersGroups(c, make([]uint32, 999), make([]uint32, 2)))
+		}, syscall.EMSGSIZE},
 	} {
 		t.Run(e.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

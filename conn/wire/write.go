@@ -39,7 +39,7 @@ func start[T any](ctx context.Context, s *Session, r request, c *Call[T]) *Call[
 func (s *Session) submit(ctx context.Context, r *request, p pending) error {
 	f := p.flight()
 	if r.size()-lengthSize > s.caps.MaxPacket {
-		return &RequestError{f.op, tooLong(r)}
+		return &RequestError{f.op, syscall.ENAMETOOLONG}
 	}
 	cost := min(r.cost(), s.maxRoom)
 	if err := s.room.Acquire(ctx, cost); err != nil {
@@ -56,13 +56,6 @@ func (s *Session) submit(ctx context.Context, r *request, p pending) error {
 		s.room.Release(cost)
 	}
 	return err
-}
-
-func tooLong(r *request) syscall.Errno {
-	if r.typ == typeWrite {
-		return syscall.EMSGSIZE
-	}
-	return syscall.ENAMETOOLONG
 }
 
 // acceptLocked says whether further requests are accepted.
