@@ -49,6 +49,7 @@ type demo struct {
 	dir     string // all that the demo makes
 	session *session
 	server  *demoServer
+	kept    bool // all is shown, ^C is how it ends
 }
 
 func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
@@ -66,19 +67,7 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 		return err
 	}
 	d := &demo{app: a, dir: dir}
-	defer func() {
-		cleaned := d.clean()
-		if ctx.Err() != nil && (err != nil || f.keep) {
-			err = nil
-			fmt.Fprintln(a.stdout, "\nInterrupted.")
-			if !f.keep {
-				err = &codeError{exitFailed, nil}
-			}
-		}
-		if err = errors.Join(err, cleaned); err == nil {
-			fmt.Fprintln(a.stdout, "Unmounted; nothing is left behind.")
-		}
-	}()
+	defer func() { err = d.end(ctx, err) }()
 	if err := d.start(ctx, f.rtt); err != nil {
 		return err
 	}
@@ -86,11 +75,29 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 		return err
 	}
 	if f.keep {
+		d.kept = true
 		fmt.Fprintf(a.stdout, "\nThe tree is mounted on %s (server's side: %s).\nLook around in another terminal; ^C here ends it.\n",
 			d.path("mnt"), d.path("server"))
 		<-ctx.Done()
 	}
 	return nil
+}
+
+// end takes everything away and makes of err, which the demo ended with, what
+// the user is told.
+func (d *demo) end(ctx context.Context, err error) error {
+	cleaned := d.clean()
+	if cleaned == nil {
+		defer fmt.Fprintln(d.app.stdout, "Unmounted; nothing is left behind.")
+	}
+	switch {
+	case d.kept:
+		fmt.Fprintln(d.app.stdout)
+		return cleaned
+	case ctx.Err() != nil:
+		return errors.Join(errors.New("interrupted"), cleaned)
+	}
+	return errors.Join(err, cleaned)
 }
 
 // start generates the tree, serves and mounts it.

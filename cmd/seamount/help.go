@@ -9,8 +9,8 @@ import (
 // usage fits a screen of 24 lines and 80 columns.
 const usage = `seamount mounts a directory of an SSH server.
 
-  seamount [user@]host:[dir] mountpoint [options]   mount; no dir: login directory
-  seamount unmount [--lazy] mountpoint              unmount, all data on the server
+  seamount [user@]host:[dir] mountpoint [options]   mount dir, or the login one
+  seamount unmount [--lazy] mountpoint              unmount, data on the server
   seamount demo [--rtt 50ms] [--keep]               try it without a server
   seamount version | help | help options | completion bash|zsh|fish
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -167,6 +168,9 @@ func (a *app) serve(ctx context.Context, p *plan, child *daemon.Child) error {
 	cancel()
 	if child != nil {
 		log.toFile(daemon.LogPath(p.mountpoint))
+	}
+	log.Info("mounted", "source", p.source, "mountpoint", p.mountpoint, "pid", os.Getpid())
+	if child != nil {
 		if err := child.Ready(); err != nil {
 			return errors.Join(err, s.abandon())
 		}

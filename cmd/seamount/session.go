@@ -67,7 +67,6 @@ func (s *session) mount(ctx context.Context, p *plan, notifier *fs.Notifier) err
 	if s.lock, err = daemon.TakeLock(p.mountpoint); err != nil {
 		s.log.Info("seamount unmount will not be able to wait for this mount", "err", err)
 	}
-	s.log.Info("mounted", "source", p.source, "mountpoint", p.mountpoint, "pid", os.Getpid())
 	return nil
 }
 
