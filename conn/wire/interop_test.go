@@ -268,6 +268,7 @@ func TestManyCallers(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "f"), []byte("data"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		before := openFiles(t, s)
 		const callers, rounds = 8, 50
 		errs := make(chan error, callers)
 		for i := range callers {
@@ -284,8 +285,26 @@ func TestManyCallers(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		get(t, s.Lstat(t.Context(), "f"))
+		get(t, s.Lstat(t.Context(), "f")) // the replies before it have been seen to
+		if after := openFiles(t, s); !slices.Equal(after, before) {
+			t.Errorf("files open on the server: %q, before: %q", after, before)
+		}
 	})
+}
+
+// openFiles lists the descriptors of a server that is a process of its own.
+func openFiles(t *testing.T, s *Session) (names []string) {
+	t.Helper()
+	if !s.Caps().CopyData { // not OpenSSH
+		return nil
+	}
+	h := get(t, s.Opendir(t.Context(), "/proc/self/fd"))
+	for _, n := range get(t, s.Readdir(t.Context(), h)) {
+		names = append(names, n.Name)
+	}
+	get(t, s.CloseHandle(t.Context(), h))
+	slices.Sort(names)
+	return names
 }
 
 func openAndRead(ctx context.Context, s *Session, giveUp bool) error {

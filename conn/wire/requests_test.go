@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
-	"io/fs"
 	"strings"
 	"syscall"
 	"testing"
@@ -202,21 +200,6 @@ func failsAlone(t *testing.T, issue func(context.Context, *Session) erased, repl
 	p.send(typeAttrs, otherID, modeOnlyRaw)
 	if got, err := other.Wait(t.Context()); err != nil || got != modeOnly {
 		t.Errorf("the request beside it: %+v, %v", got, err)
-	}
-}
-
-func TestStatusErrorMatches(t *testing.T) {
-	for code, want := range map[uint32]error{
-		StatusNoSuchFile:       fs.ErrNotExist,
-		StatusPermissionDenied: fs.ErrPermission,
-		StatusOpUnsupported:    errors.ErrUnsupported,
-	} {
-		if err := error(&StatusError{Code: code}); !errors.Is(err, want) {
-			t.Errorf("status %d does not match %v", code, want)
-		}
-	}
-	if err := error(&StatusError{Code: StatusEOF}); errors.Is(err, io.EOF) {
-		t.Error("a status EOF matches io.EOF")
 	}
 }
 

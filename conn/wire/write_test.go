@@ -2,10 +2,12 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 )
@@ -62,6 +64,45 @@ func TestOrderAndBatches(t *testing.T) {
 		if n := stream.writes.Load(); n != 3 { // the first, the small ones, the large one and what followed
 			t.Errorf("%d writes", n)
 		}
+	})
+}
+
+// broken is a stream that takes no more at some point, and says nothing either.
+type broken struct {
+	net.Conn
+	now chan struct{}
+}
+
+func (b *broken) Write(p []byte) (int, error) {
+	select {
+	case <-b.now:
+		return 0, syscall.EPIPE
+	default:
+		return b.Conn.Write(p)
+	}
+}
+
+func TestWriteFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		stream, p := &broken{here, make(chan struct{})}, &peer{t, there}
+		go func() {
+			_, _ = io.ReadFull(there, make([]byte, 9))
+			p.raw(version(3))
+		}()
+		s, err := New(t.Context(), stream, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Err(); err != nil {
+			t.Errorf("Err() = %v before the end", err)
+		}
+		close(stream.now)
+		_, err = s.Lstat(t.Context(), "a").Wait(t.Context())
+		if !errors.Is(err, ErrClosed) || !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("error %v", err)
+		}
+		expectEnd(t, s)
 	})
 }
 
