@@ -55,7 +55,9 @@ func (c *Call[T]) init(op string, want byte) {
 	c.op, c.want, c.done = op, want, make(chan struct{})
 }
 
-// Done is closed when Wait returns at once.
+// Done is closed when Wait returns at once. Who selects on it and then turns
+// away gives the call up by a Wait with a context that has ended; otherwise a
+// handle that comes stays open and is the caller's.
 func (c *Call[T]) Done() <-chan struct{} { return c.done }
 
 // Wait returns what the server answered. When ctx ends first the call is given
