@@ -174,7 +174,7 @@ func (c *Client) Info() Info {
 		OwnerKnown:    c.ownerKnown,
 		Sessions:      c.pool.count(),
 		Handles:       c.handles.count(),
-		MaxHandles:    c.handles.limit,
+		MaxHandles:    c.handles.max(),
 	}
 }
 

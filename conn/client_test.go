@@ -173,7 +173,7 @@ func TestSilentServer(t *testing.T) {
 	f := &filter{request: func(req *packet) *packet {
 		if silent.Load() {
 			reached <- struct{}{}
-			req.typ, req.body = 200, cat(str("no such extension"))
+			req.typ, req.body = reqExtended, cat(str("no such extension"))
 		}
 		return nil
 	}, reply: func(_, rep *packet) *packet {
@@ -210,7 +210,7 @@ func TestCancelledOpen(t *testing.T) {
 			close(reached)
 			<-hold
 		}
-		if req.typ == 4 {
+		if req.typ == reqClose {
 			close(closed)
 		}
 		return rep

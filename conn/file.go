@@ -18,6 +18,9 @@ type file struct {
 	// gate is held (by sending to it) by who opens the file again or gives it
 	// a further handle.
 	gate chan struct{}
+	// life ends with Close, and with it the search for further handles.
+	life context.Context
+	end  context.CancelFunc
 
 	// Guarded by handleTable.mu.
 	path     string
@@ -34,6 +37,12 @@ type file struct {
 }
 
 var _ cache.File = (*file)(nil)
+
+func newFile(c *Client, path string, flag cache.OpenFlag, a cache.Attr) *file {
+	f := &file{client: c, flag: flag, gate: make(chan struct{}, 1), path: path, known: a}
+	f.life, f.end = context.WithCancel(c.pool.life)
+	return f
+}
 
 func (f *file) writable() bool { return f.flag&cache.OpenWrite != 0 }
 
@@ -142,7 +151,7 @@ func (f *file) Stat(ctx context.Context) (a cache.Attr, err error) {
 	err = f.use(ctx, "fstat", func(h *handle) error {
 		a, err = f.client.attr(ctx, h.fstat(ctx, f.name()))
 		if err != nil {
-			return f.explain(ctx, h, ioOp{name: "fstat"}, err)
+			return f.explain(ctx, h, ioOp{name: "fstat", reads: true}, err)
 		}
 		f.client.handles.learn(f, a)
 		return nil
@@ -182,6 +191,10 @@ func (f *file) Sync(ctx context.Context) error {
 // Close implements cache.File. The handles are given back even if ctx ends
 // before the answers.
 func (f *file) Close(ctx context.Context) error {
+	f.end()
+	if f.lock(ctx) == nil {
+		defer f.unlock()
+	}
 	handles, err := f.client.handles.take(f)
 	if err != nil {
 		return f.error("close", err)
@@ -210,6 +223,9 @@ func (f *file) Close(ctx context.Context) error {
 // ioOp says what an operation on an open file was, for its error.
 type ioOp struct {
 	name string
+	// reads says that nothing was to be changed: a full or read-only file
+	// system is no reason.
+	reads bool
 	// size and end are the bytes that were to be written, and the file's size then.
 	size, end uint64
 	denied    syscall.Errno // what PERMISSION_DENIED means; 0: EACCES
@@ -233,7 +249,7 @@ func (f *file) explain(ctx context.Context, h *handle, op ioOp, err error) error
 		errno = syscall.EBADF // there is no name that could be missing
 	case status.Code == wire.StatusPermissionDenied && op.denied != 0:
 		errno = op.denied
-	case status.Code == wire.StatusFailure:
+	case status.Code == wire.StatusFailure && !op.reads:
 		errno = f.spaceErrno(ctx, h, op)
 	}
 	return &Error{Op: op.name, Path: f.name(), Errno: errno, Err: err}

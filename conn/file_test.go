@@ -124,7 +124,8 @@ func TestShortReplies(t *testing.T) {
 	}
 }
 
-// A READ that fails is an error, and never the end of the file.
+// A READ that fails is an error, and never the end of the file, nor for want
+// of space.
 func TestReadFails(t *testing.T) {
 	const bad = 65536
 	f := &filter{request: func(req *packet) *packet {

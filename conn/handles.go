@@ -24,10 +24,10 @@ func (h *handle) fstat(ctx context.Context, path string) pending[wire.Attrs] {
 // files that have some.
 type handleTable struct {
 	client *Client
-	limit  int
 
 	// mu guards these and the fields of all files that say so.
 	mu    sync.Mutex
+	limit int
 	open  int
 	files map[*file]struct{}
 	idle  list.List // *file that can do without its handles; the one longest unused first
@@ -43,11 +43,33 @@ func (t *handleTable) count() int {
 	return t.open
 }
 
+func (t *handleTable) max() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.limit
+}
+
 // nearlyFull tells whether a server might have no more handles to give.
-func (t *handleTable) nearlyFull() bool { return t.count() >= t.limit*4/5 }
+func (t *handleTable) nearlyFull() bool { return t.count() >= t.max()*4/5 }
 
 // roomy tells whether there are handles to spare.
-func (t *handleTable) roomy() bool { return t.count() < t.limit/2 }
+func (t *handleTable) roomy() bool { return t.count() < t.max()/2 }
+
+// shrink makes room after an OPEN that failed for no known reason: the server
+// may be able to hold fewer handles than was thought, and the limit comes down
+// to what it held. It waits until the server has closed some; false if there
+// are none to close.
+func (t *handleTable) shrink(ctx context.Context) bool {
+	had := t.count()
+	gone := t.evict()
+	if gone == nil || waitAll(ctx, []<-chan struct{}{gone}) != nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limit = max(min(t.limit, had), 1)
+	return true
+}
 
 // took counts n handles more (or less).
 func (t *handleTable) took(n int) {
@@ -57,8 +79,8 @@ func (t *handleTable) took(n int) {
 }
 
 // reserve counts a handle that is about to be opened. It makes room by closing
-// idle ones; ENFILE if there are none.
-func (t *handleTable) reserve() error {
+// idle ones, which takes a round trip; ENFILE if there are none.
+func (t *handleTable) reserve(ctx context.Context) error {
 	for {
 		t.mu.Lock()
 		if t.open < t.limit {
@@ -67,19 +89,24 @@ func (t *handleTable) reserve() error {
 			return nil
 		}
 		t.mu.Unlock()
-		if !t.evict() {
+		gone := t.evict()
+		if gone == nil {
 			return syscall.ENFILE
+		}
+		if err := waitAll(ctx, []<-chan struct{}{gone}); err != nil {
+			return err
 		}
 	}
 }
 
-// evict closes the handles of the file longest unused; false if there is none.
-func (t *handleTable) evict() bool {
+// evict closes the handles of the file longest unused. The result is closed
+// when the server has; nil if there is no such file.
+func (t *handleTable) evict() <-chan struct{} {
 	t.mu.Lock()
 	front := t.idle.Front()
 	if front == nil {
 		t.mu.Unlock()
-		return false
+		return nil
 	}
 	f := front.Value.(*file)
 	t.busyLocked(f)
@@ -92,7 +119,7 @@ func (t *handleTable) evict() bool {
 	if !t.client.spawn(func() { t.close(f, handles, gone) }) {
 		close(gone)
 	}
-	return true
+	return gone
 }
 
 // close closes the handles of an evicted file, having looked at it a last
@@ -101,11 +128,15 @@ func (t *handleTable) close(f *file, handles []*handle, gone chan struct{}) {
 	defer close(gone)
 	ctx := context.Background() // bounded by the sessions' life
 	look := handles[0].fstat(ctx, "")
+	var answers []*wire.Call[struct{}]
 	for _, h := range handles {
-		h.session.CloseHandle(ctx, h.id)
+		answers = append(answers, h.session.CloseHandle(ctx, h.id))
 	}
 	if a, err := t.client.attr(ctx, look); err == nil {
 		t.learn(f, a)
+	}
+	for _, answer := range answers {
+		_, _ = answer.Wait(ctx) // nothing was written by them
 	}
 }
 

@@ -84,13 +84,14 @@ func TestWritersAreNotEvicted(t *testing.T) {
 	closeFile(t, b)
 }
 
-// evict has f give up its handles, and waits until the server has them back.
-func evict(t *testing.T, c *Client, f cache.File) {
+// evict has one file give up its handles, and waits until the server has them back.
+func evict(t *testing.T, c *Client) {
 	t.Helper()
-	if !c.handles.evict() {
+	gone := c.handles.evict()
+	if gone == nil {
 		t.Fatal("there is nothing to evict")
 	}
-	<-f.(*file).evicting
+	<-gone
 	if n := c.Info().Handles; n != 0 {
 		t.Fatalf("%d handles after the eviction", n)
 	}
@@ -127,7 +128,7 @@ func TestReopen(t *testing.T) {
 			writeFile(t, dir, "f", "content")
 			f := openFile(t, c, "f", cache.OpenRead)
 			defer closeFile(t, f)
-			evict(t, c, f)
+			evict(t, c)
 			test.change(t, c, dir)
 			got, err := readString(t, f, 7)
 			wantErrno(t, "ReadAt", err, test.want)
@@ -160,4 +161,38 @@ func TestSessionLost(t *testing.T) {
 	_, err := w.WriteAt(t.Context(), []byte("x"), 0)
 	wantErrno(t, "WriteAt", err, syscall.EIO)
 	wantErrno(t, "Close", w.Close(t.Context()), syscall.EIO)
+}
+
+// A server that holds fewer handles than it was thought to is not asked for more.
+func TestFewerHandlesThanThought(t *testing.T) {
+	var mu sync.Mutex
+	open := 0
+	f := &filter{request: func(req *packet) *packet {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case req.typ == reqOpen && open == 4:
+			return statusReply(4, "Failure")
+		case req.typ == reqOpen:
+			open++
+		case req.typ == reqClose:
+			open--
+		}
+		return nil
+	}}
+	c, dir := hostile(t, f, Options{})
+	var files []cache.File
+	for i := range 10 {
+		writeFile(t, dir, fmt.Sprint(i), "x")
+		files = append(files, openFile(t, c, fmt.Sprint(i), cache.OpenRead))
+	}
+	if n := c.Info().MaxHandles; n != 4 {
+		t.Errorf("limit %d, want 4", n)
+	}
+	for _, f := range files {
+		if got, err := readString(t, f, 1); got != "x" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		closeFile(t, f)
+	}
 }

@@ -186,11 +186,13 @@ func (l *logTo) count() int {
 const (
 	reqInit     = 1
 	reqOpen     = 3
+	reqClose    = 4
 	reqRead     = 5
-	reqWrite    = 6
 	reqLstat    = 7
 	reqReaddir  = 12
 	reqRename   = 18
+	reqReadlink = 19
+	reqSetstat  = 9
 	reqExtended = 200
 
 	repStatus = 101
@@ -344,4 +346,21 @@ func (p *packet) extName() string {
 	}
 	n := binary.BigEndian.Uint32(p.body)
 	return string(p.body[4:min(4+int(n), len(p.body))])
+}
+
+// socketPair returns two ends of a stream that holds what is not read yet.
+func socketPair() (net.Conn, net.Conn, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ends [2]net.Conn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "socketpair")
+		ends[i], err = net.FileConn(f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return ends[0], ends[1], nil
 }

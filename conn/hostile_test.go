@@ -172,13 +172,13 @@ func TestAbsurdAnswers(t *testing.T) {
 		switch {
 		case req.typ == reqLstat && strings.HasSuffix(path, "odd"):
 			return attrs(0o030644)
-		case req.typ == 19 && strings.HasSuffix(path, "nul"):
+		case req.typ == reqReadlink && strings.HasSuffix(path, "nul"):
 			return nameReply(nameEntry("a\x00b", "", u32(0)))
-		case req.typ == 19 && strings.HasSuffix(path, "long"):
+		case req.typ == reqReadlink && strings.HasSuffix(path, "long"):
 			return nameReply(nameEntry(strings.Repeat("x", 5000), "", u32(0)))
-		case req.typ == 19 && strings.HasSuffix(path, "empty"):
+		case req.typ == reqReadlink && strings.HasSuffix(path, "empty"):
 			return nameReply(nameEntry("", "", u32(0)))
-		case req.typ == 19:
+		case req.typ == reqReadlink:
 			return nameReply()
 		case req.typ == reqLstat && strings.HasSuffix(path, "handle"):
 			return &packet{typ: 102, body: str("h")}
@@ -336,4 +336,25 @@ func TestChownOneID(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	})
+}
+
+// A server without attributes: the mounted directory is one nevertheless.
+func TestNoAttributes(t *testing.T) {
+	f := &filter{reply: func(_, rep *packet) *packet {
+		if rep.typ == repAttrs {
+			rep.body = u32(0)
+		}
+		return rep
+	}}
+	c, dir := hostile(t, f, Options{UID: 3, GID: 4})
+	writeFile(t, dir, "f", "")
+	if a, err := c.Lstat(t.Context(), ""); err != nil || a.Mode != defaultDirMode || a.UID != 3 || a.GID != 4 {
+		t.Errorf("the mounted directory: %+v, %v", a, err)
+	}
+	if a, err := c.Lstat(t.Context(), "f"); err != nil || a.Mode != defaultFileMode {
+		t.Errorf("a file: %+v, %v", a, err)
+	}
+	if c.Info().OwnerKnown {
+		t.Error("the owner is said to be known")
+	}
 }

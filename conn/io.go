@@ -51,7 +51,7 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	r.run(ctx)
 	switch n := min(r.end, r.failedAt); {
 	case r.err != nil && r.failedAt < r.end:
-		return n, f.explain(ctx, handles[0], ioOp{name: "read"}, r.err)
+		return n, f.explain(ctx, handles[0], ioOp{name: "read", reads: true}, r.err)
 	case n < len(p):
 		return n, io.EOF
 	}

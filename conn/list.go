@@ -28,7 +28,7 @@ func (c *Client) List(ctx context.Context, path string, each func([]cache.Entry)
 	if err != nil {
 		return err
 	}
-	if err := c.handles.reserve(); err != nil {
+	if err := c.handles.reserve(ctx); err != nil {
 		return o.error(err)
 	}
 	h, err := track(ctx, o.session, "OPENDIR", path, o.session.Opendir(ctx, o.full)).wait(ctx)

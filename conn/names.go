@@ -44,14 +44,24 @@ func (c *Client) begin(ctx context.Context, op, path string) (nameOp, error) {
 
 func (o nameOp) error(err error) error { return newError(o.op, o.path, err) }
 
-// Lstat implements cache.Remote.
+// root makes the mounted directory one, on servers that send no types. That it
+// was a directory once was seen when it was mounted.
+func (o nameOp) root(a cache.Attr) cache.Attr {
+	if o.path == "" && a.Mode&syscall.S_IFMT == syscall.S_IFREG {
+		a.Mode = defaultDirMode
+	}
+	return a
+}
+
+// Lstat implements cache.Remote. That a name does not exist is always ENOENT,
+// also below a file.
 func (c *Client) Lstat(ctx context.Context, path string) (cache.Attr, error) {
 	o, err := c.begin(ctx, "lstat", path)
 	if err != nil {
 		return cache.Attr{}, err
 	}
 	a, err := c.attr(ctx, o.lstat(ctx, path, o.full))
-	return a, c.explainLookup(ctx, o, err)
+	return o.root(a), c.explainLookup(ctx, o, err)
 }
 
 // Stat implements cache.Remote.
@@ -61,7 +71,7 @@ func (c *Client) Stat(ctx context.Context, path string) (cache.Attr, error) {
 		return cache.Attr{}, err
 	}
 	a, err := c.attr(ctx, o.stat(ctx, path, o.full))
-	return a, c.explainLookup(ctx, o, err)
+	return o.root(a), c.explainLookup(ctx, o, err)
 }
 
 // Readlink implements cache.Remote. A target that no Linux kernel takes is EIO.

@@ -158,7 +158,7 @@ func TestListLinkCount(t *testing.T) {
 
 func TestListStopped(t *testing.T) {
 	onEachServer(t, func(t *testing.T, c *Client, dir string) {
-		for i := range 500 {
+		for i := range 1500 { // more than is asked for ahead
 			writeFile(t, dir, fmt.Sprint(i), "")
 		}
 		want := fmt.Errorf("enough")

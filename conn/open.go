@@ -32,15 +32,25 @@ func (c *Client) Open(ctx context.Context, path string, flag cache.OpenFlag, mod
 	}
 	op := &opening{nameOp: o, client: c, flag: flag, mode: mode}
 	h, a, err := op.run(ctx)
-	if failed(err, wire.StatusFailure) && errnoOf(err) == syscall.ENFILE && c.handles.evict() {
+	if op.outOfHandles(ctx, err) {
 		h, a, err = op.run(ctx)
 	}
 	if err != nil {
 		return nil, cache.Attr{}, err
 	}
-	f := &file{client: c, flag: flag, gate: make(chan struct{}, 1), path: path, known: a}
+	f := newFile(c, path, flag, a)
 	c.handles.add(f, h)
 	return f, a, nil
+}
+
+// outOfHandles tells whether an OPEN may have failed for want of handles (which
+// is FAILURE, as many things are) and there are some fewer now.
+func (o *opening) outOfHandles(ctx context.Context, err error) bool {
+	if !failed(err, wire.StatusFailure) {
+		return false
+	}
+	errno := errnoOf(err)
+	return (errno == syscall.ENFILE || errno == syscall.EIO) && o.client.handles.shrink(ctx)
 }
 
 func errnoOf(err error) syscall.Errno {
@@ -53,7 +63,7 @@ func errnoOf(err error) syscall.Errno {
 func (o *opening) run(ctx context.Context) (*handle, cache.Attr, error) {
 	s, err := o.client.pool.pick(ctx)
 	if err == nil {
-		err = o.client.handles.reserve()
+		err = o.client.handles.reserve(ctx)
 	}
 	if err != nil {
 		return nil, cache.Attr{}, o.error(err)

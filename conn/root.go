@@ -39,13 +39,15 @@ func (c *Client) resolveRoot(ctx context.Context, s *session) error {
 	}
 	real := track(ctx, s, "REALPATH", "", s.Realpath(ctx, path))
 	stat := s.stat(ctx, "", path)
-	home := s.stat(ctx, "", ".")
+	home := track(ctx, s, "REALPATH", "", s.Realpath(ctx, "."))
+	owner := s.stat(ctx, "", ".")
 	c.root, err = real.wait(ctx)
 	if err == nil {
 		err = checkRoot(c.root)
 	}
 	a, statErr := stat.wait(ctx)
-	c.learnOwner(home.wait(ctx))
+	login, _ := home.wait(ctx)
+	c.learnOwner(ctx, login, owner)
 	switch {
 	case statErr != nil: // says more than REALPATH, which takes names that do not exist
 		return &RootError{root, c.explainRoot(ctx, s, path, statErr)}
@@ -64,10 +66,15 @@ func checkRoot(root string) error {
 	return nil
 }
 
-func (c *Client) learnOwner(a wire.Attrs, err error) {
-	if err == nil && a.Flags&wire.AttrUIDGID != 0 {
-		c.attrs.uid, c.attrs.gid, c.ownerKnown = a.UID, a.GID, true
+// learnOwner takes who owns the login directory for who logs in. That is not
+// so where the directory is "/" and root's: an account that is shut up in a
+// directory (sshd's ChrootDirectory) finds it like that.
+func (c *Client) learnOwner(ctx context.Context, login string, owner pending[wire.Attrs]) {
+	a, err := owner.wait(ctx)
+	if err != nil || a.Flags&wire.AttrUIDGID == 0 || login == "/" && a.UID == 0 {
+		return
 	}
+	c.attrs.uid, c.attrs.gid, c.ownerKnown = a.UID, a.GID, true
 }
 
 // explainRoot tells a name that is missing from one below a file.

@@ -36,7 +36,7 @@ func withLsetstat() *filter {
 	return &filter{
 		request: func(req *packet) *packet {
 			if ext := "lsetstat@openssh.com"; req.extName() == ext {
-				req.typ, req.body = 9, req.body[4+len(ext):]
+				req.typ, req.body = reqSetstat, req.body[4+len(ext):]
 			}
 			return nil
 		},

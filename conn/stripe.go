@@ -53,7 +53,7 @@ func (f *file) mayStripe() bool {
 // stripe gives f a handle on a data session where it has none. It holds f.gate.
 func (f *file) stripe() {
 	defer f.unlock()
-	ctx, cancel := context.WithTimeout(f.client.pool.life, stripeTimeout)
+	ctx, cancel := context.WithTimeout(f.life, stripeTimeout)
 	defer cancel()
 	// Not acquire: it takes the gate to open the file again.
 	handles, err := f.client.handles.tryAcquire(f)
@@ -65,7 +65,7 @@ func (f *file) stripe() {
 	if s == nil {
 		return
 	}
-	if err := f.extraHandle(ctx, handles[0], s); err != nil {
+	if err := f.extraHandle(ctx, handles[0], s); err != nil && ctx.Err() == nil {
 		f.client.log.Debug("a file is not striped", "path", f.name(), "err", err)
 		f.client.handles.mu.Lock()
 		f.single = true
@@ -128,8 +128,11 @@ var errNotTwin = errors.New("the path leads to another file now, or it is being 
 func (f *file) twin(ctx context.Context, first *handle, s *session, flag cache.OpenFlag) (*handle, cache.Attr, error) {
 	path := f.name()
 	o, err := f.client.newOp("open", path)
+	if err == nil && !f.atPath() {
+		err = errNotTwin
+	}
 	if err == nil {
-		err = f.client.handles.reserve()
+		err = f.client.handles.reserve(ctx)
 	}
 	if err != nil {
 		return nil, cache.Attr{}, err
@@ -158,6 +161,13 @@ func (f *file) twin(ctx context.Context, first *handle, s *session, flag cache.O
 		return nil, cache.Attr{}, err
 	}
 	return h, a, nil
+}
+
+// atPath tells whether f's path leads to it, as far as this Client knows.
+func (f *file) atPath() bool {
+	f.client.handles.mu.Lock()
+	defer f.client.handles.mu.Unlock()
+	return !f.keep
 }
 
 // between tells whether a can be what a file looked like after it looked like
