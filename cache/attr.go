@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -142,14 +143,17 @@ func (n *Node) take(ctx context.Context, l link, a Attr, asked uint64) error {
 		t.replaceLocked(l, n, a)
 		return errStale
 	}
+	split, err := n.split(ctx, l, a)
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.splitLocked(l, a) {
+	if split {
+		t.replaceLocked(l, n, a)
 		return errStale
 	}
-	if n.fillLocked(a, asked) {
-		n.told = l
-	}
+	n.fillLocked(a, asked)
 	return nil
 }
 
@@ -172,14 +176,27 @@ func (n *Node) replaced(ctx context.Context, a Attr) bool {
 	return err == nil && !sameContent(open, a)
 }
 
-// splitLocked parts a hard link from the node it shares when it turns out to be
-// another file: two names of one file cannot tell different things.
-func (n *Node) splitLocked(l link, a Attr) bool {
-	if len(n.links) < 2 || n.told == l || sameContent(a, n.attr) || n.pending > 0 {
-		return false
+// split reports whether the name l, whose attributes now are a, is no longer a
+// hard link of n: its other names tell something else. Only when a differs from
+// what is known is that worth the question.
+func (n *Node) split(ctx context.Context, l link, a Attr) (bool, error) {
+	t := n.tree
+	t.mu.Lock()
+	var other string
+	suspect := len(n.links) > 1 && n.pending == 0 && !sameContent(a, n.attr)
+	if suspect {
+		i := slices.IndexFunc(n.links, func(x link) bool { return x != l })
+		other, suspect = n.links[i].parent.joinLocked(n.links[i].name)
 	}
-	n.tree.replaceLocked(l, n, a)
-	return true
+	t.mu.Unlock()
+	if !suspect {
+		return false, nil
+	}
+	b, err := t.lookAt(ctx, other)
+	if isNoEntry(err) {
+		return false, nil // that name is gone; this one may well be n
+	}
+	return err == nil && !sameContent(a, b), err
 }
 
 // replaceLocked has the name l, so far n's, lead to a node of its own.

@@ -34,6 +34,7 @@ type directory struct {
 type dirent struct {
 	attr    Attr
 	validAt time.Time // zero: out of date
+	seq     uint64    // of the latest change, for a listing that is older
 	node    *Node
 }
 
@@ -72,10 +73,8 @@ func (d *directory) changedLocked(name string) {
 	d.touchLocked(name)
 	t := d.node.tree
 	t.seq++
-	if d.node.pending == 0 {
-		d.node.seq = t.seq
-		d.node.expireLocked()
-	}
+	d.node.seq = t.seq
+	d.node.expireLocked()
 }
 
 // addLocked makes a node for a name that was just made. What it replaced is gone.

@@ -169,17 +169,23 @@ func (d *directory) mergeLocked(names map[string]*dirent, l *listing) {
 	}
 	for name, old := range d.names {
 		fresh := names[name]
-		if old.node == nil || fresh == old {
+		if fresh == old {
 			continue
 		}
-		if fresh == nil || !d.keepLocked(name, old.node, fresh, l.asked) {
+		if old.node == nil {
+			if old.seq > l.asked && fresh != nil {
+				names[name] = old
+			}
+			continue
+		}
+		if fresh == nil || !keepLocked(old.node, fresh, l.asked) {
 			d.dropNodeLocked(link{d.node, name}, old)
 			continue
 		}
 		names[name] = old
 	}
-	for _, e := range names {
-		if e.node == nil {
+	for name, e := range names {
+		if e.node == nil && e != d.names[name] {
 			e.validAt = now
 		}
 	}
@@ -194,7 +200,7 @@ func (d *directory) mergeLocked(names map[string]*dirent, l *listing) {
 
 // keepLocked fills the node of a name from a listing; false if the name leads
 // to something else.
-func (d *directory) keepLocked(name string, n *Node, fresh *dirent, asked uint64) bool {
+func keepLocked(n *Node, fresh *dirent, asked uint64) bool {
 	a := fresh.attr
 	if n.pending > 0 || n.seq > asked {
 		return true
@@ -202,17 +208,12 @@ func (d *directory) keepLocked(name string, n *Node, fresh *dirent, asked uint64
 	if a.Mode&syscall.S_IFMT != n.typ {
 		return false
 	}
-	l := link{d.node, name}
-	if len(n.links) > 1 && n.told != l && !sameContent(a, n.attr) {
-		return false
-	}
-	if len(n.handles) > 0 && !sameContent(a, n.attr) {
-		// Whether the open file changed or its name leads to another is for
-		// the next look at it to find out.
+	if (len(n.handles) > 0 || len(n.links) > 1) && !sameContent(a, n.attr) {
+		// Whether the file changed, or its name leads to another than what is
+		// open or goes by another name, is for the next look at it to find out.
 		n.expireLocked()
 		return true
 	}
 	n.fillLocked(a, asked)
-	n.told = l
 	return true
 }

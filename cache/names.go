@@ -178,11 +178,35 @@ func (n *Node) Rename(ctx context.Context, name string, to *Node, newName string
 		to.doubt(newName, err)
 		return err
 	}
+	if t.mayBeLinks(moved, replaced) {
+		if n.exists(ctx, name) {
+			return nil
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.renames++
 	t.moveLocked(link{n, name}, link{to, newName})
 	return nil
+}
+
+// mayBeLinks reports whether two nodes may be one file on the server: then a
+// rename of one over the other did nothing, as POSIX has it.
+func (t *Tree) mayBeLinks(a, b *Node) bool {
+	if a == nil || b == nil || a == b || a.typ != syscall.S_IFREG || b.typ != syscall.S_IFREG {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return a.pending > 0 || b.pending > 0 || a.guess || b.guess || sameContent(a.attr, b.attr)
+}
+
+// exists asks the server for a name of n.
+func (n *Node) exists(ctx context.Context, name string) bool {
+	return n.withChild(name, func(path string) error {
+		_, err := n.tree.remote.Lstat(ctx, path)
+		return err
+	}) == nil
 }
 
 // moveLocked has the node of one name go by another.
@@ -200,7 +224,6 @@ func (t *Tree) moveLocked(from, to link) {
 				child.links[i] = to
 			}
 		}
-		child.told = to
 		dst.linkLocked(to, child)
 	} else if e == nil {
 		dst.removeLocked(to)

@@ -46,9 +46,6 @@ type Node struct {
 	// guess: attr.Mtime is ours, of a write whose answer does not tell the
 	// server's.
 	guess bool
-	// told is the link by which attr was last filled: it tells a hard link that
-	// another client replaced from a file that changed.
-	told link
 	// asking is closed when an answer for attr that is on its way has come.
 	asking chan struct{}
 	// target is that of a symbolic link, with the mtime it was read at.
@@ -208,7 +205,7 @@ func (n *Node) dropLocked() {
 		return
 	}
 	if e := d.names[l.name]; e != nil && e.node == n {
-		e.node, e.attr, e.validAt = nil, n.attr, n.validAt
+		e.node, e.attr, e.validAt, e.seq = nil, n.attr, n.validAt, n.seq
 		if time.Now().After(n.expires) {
 			e.validAt = time.Time{}
 		}
@@ -224,7 +221,7 @@ func (t *Tree) newNodeLocked(l link, a Attr) *Node {
 		// The number is taken, by a removed file of that name or by chance.
 		ino = childIno(ino, l.name)
 	}
-	n := &Node{tree: t, ino: ino, typ: a.Mode & syscall.S_IFMT, links: []link{l}, attr: a, told: l}
+	n := &Node{tree: t, ino: ino, typ: a.Mode & syscall.S_IFMT, links: []link{l}, attr: a}
 	t.inos[ino] = n
 	return n
 }

@@ -50,8 +50,16 @@ func (n *node) OpendirHandle(ctx context.Context, _ uint32) (gofs.FileHandle, ui
 	return &dirHandle{n: n, d: d, last: -1}, 0, 0
 }
 
-// Readdirent returns the next entry, or nil at the end.
-func (h *dirHandle) Readdirent(context.Context) (*fuse.DirEntry, syscall.Errno) {
+// Readdirent returns the next entry, or nil at the end. The listing is as of
+// the first read, or the first after rewinddir(3), not as of opendir(3): what
+// was made in between is in it, as on a local disk.
+func (h *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
+	if h.pos == 0 {
+		e := h.n.m.read(ctx, request{op: "LISTDIR", node: h.n, open: true}, h.d.Refresh)
+		if e != 0 {
+			return nil, e
+		}
+	}
 	e := fuse.DirEntry{Off: h.pos + 1, Mode: syscall.S_IFDIR, Ino: h.n.cn.Ino()}
 	switch {
 	case h.pos == 0:
@@ -68,14 +76,10 @@ func (h *dirHandle) Readdirent(context.Context) (*fuse.DirEntry, syscall.Errno) 
 	return &e, 0
 }
 
-// Seekdir goes to an offset that an entry came with. Going to the start is
-// rewinddir(3), after which the listing is up to date.
-func (h *dirHandle) Seekdir(ctx context.Context, off uint64) syscall.Errno {
+// Seekdir goes to an offset that an entry came with.
+func (h *dirHandle) Seekdir(_ context.Context, off uint64) syscall.Errno {
 	h.pos, h.last = off, -1
-	if off != 0 {
-		return 0
-	}
-	return h.n.m.read(ctx, request{op: "REWINDDIR", node: h.n, open: true}, h.d.Refresh)
+	return 0
 }
 
 // Lookup gives the kernel the node of an entry that Readdirent returned, from
