@@ -65,6 +65,7 @@ func (f *file) copyOn(ctx context.Context, sources []*handle, target *handle, c 
 		defer f.client.closeLater(h.session, h.id)
 		c.from = h
 	}
+	f.client.handles.changing(c.to.name())
 	n, err := c.run(ctx, f)
 	f.client.handles.grown(c.to, uint64(c.dstOff+n))
 	if err != nil {

@@ -30,10 +30,11 @@ type file struct {
 	idle     *list.Element
 	evicting chan struct{} // closed when known is as of the eviction; nil: never evicted
 	// keep says that path no longer leads to the file, or soon will not.
-	keep   bool
-	single bool // must not have a second handle
-	lost   bool // its handles went with their sessions
-	closed bool
+	keep    bool
+	changed bool // by this Client, since it was evicted
+	single  bool // must not have a second handle
+	lost    bool // its handles went with their sessions
+	closed  bool
 }
 
 var _ cache.File = (*file)(nil)
@@ -128,12 +129,13 @@ func (f *file) openAgain(ctx context.Context) (*handle, cache.Attr, error) {
 	}
 }
 
-// same tells whether a is of the file as it was last seen.
+// same tells whether a, of a regular file, is of the file as it was last seen,
+// but for changes of our own.
 func (f *file) same(a cache.Attr) bool {
 	f.client.handles.mu.Lock()
 	defer f.client.handles.mu.Unlock()
 	k := f.known
-	return a.Size == k.Size && a.Mtime == k.Mtime && a.Mode&syscall.S_IFMT == k.Mode&syscall.S_IFMT
+	return f.changed || a.Size == k.Size && a.Mtime == k.Mtime
 }
 
 // use runs op with the first handle of the file.
@@ -161,6 +163,7 @@ func (f *file) Stat(ctx context.Context) (a cache.Attr, err error) {
 
 // Setattr implements cache.File.
 func (f *file) Setattr(ctx context.Context, s cache.SetAttr) (a cache.Attr, err error) {
+	f.client.handles.changing(f.name())
 	err = f.use(ctx, "fsetattr", func(h *handle) error {
 		var field cache.SetMask
 		a, field, err = f.client.setHandle(ctx, h, f.name(), s)

@@ -31,6 +31,8 @@ type handleTable struct {
 	open  int
 	files map[*file]struct{}
 	idle  list.List // *file that can do without its handles; the one longest unused first
+	// evicted says that some file may be without handles.
+	evicted bool
 }
 
 func newHandleTable(c *Client, limit int) *handleTable {
@@ -115,6 +117,7 @@ func (t *handleTable) evict() <-chan struct{} {
 	t.open -= len(handles)
 	gone := make(chan struct{})
 	f.evicting = gone
+	t.evicted = true
 	t.mu.Unlock()
 	if !t.client.spawn(func() { t.close(f, handles, gone) }) {
 		close(gone)
@@ -145,6 +148,21 @@ func (t *handleTable) learn(f *file, a cache.Attr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f.known = a
+}
+
+// changing notes that this Client is about to change what path leads to: files
+// that were opened by it and evicted may be found with another size and time.
+func (t *handleTable) changing(path string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.evicted {
+		return
+	}
+	for f := range t.files {
+		if f.path == path && len(f.handles) == 0 {
+			f.changed = true
+		}
+	}
 }
 
 // grown notes that a file was written to up to end.
@@ -250,7 +268,7 @@ func (t *handleTable) attach(f *file, h *handle, a cache.Attr) bool {
 		return false
 	}
 	f.handles = append(f.handles[:len(f.handles):len(f.handles)], h)
-	f.known = a
+	f.known, f.changed = a, false
 	t.idleLocked(f)
 	return true
 }

@@ -106,6 +106,16 @@ func TestReopen(t *testing.T) {
 	}{
 		{"unchanged", 0, func(*testing.T, *Client, string) {}},
 		{"grown", syscall.ESTALE, func(t *testing.T, _ *Client, dir string) { writeFile(t, dir, "f", "content and more") }},
+		{"written by us", 0, func(t *testing.T, c *Client, dir string) {
+			w := openFile(t, c, "f", cache.OpenWrite)
+			defer closeFile(t, w)
+			_, err := w.WriteAt(t.Context(), []byte("content that is longer"), 0)
+			must(t, err)
+		}},
+		{"touched by us", 0, func(t *testing.T, c *Client, dir string) {
+			_, err := c.StartSetattr(t.Context(), "f", cache.SetAttr{Valid: cache.SetTimes, Mtime: 1}).Wait(t.Context())
+			must(t, err)
+		}},
 		{"gone", syscall.ESTALE, func(t *testing.T, _ *Client, dir string) { must(t, os.Remove(filepath.Join(dir, "f"))) }},
 		{"a directory", syscall.EISDIR, func(t *testing.T, _ *Client, dir string) {
 			must(t, os.Remove(filepath.Join(dir, "f")))

@@ -150,6 +150,7 @@ func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, f.error("write", err)
 	}
 	defer f.client.handles.release(f)
+	f.client.handles.changing(f.name())
 	f.considerStripe(handles, len(p))
 	n, err := f.write(ctx, handles, p, off)
 	f.client.handles.grown(f, uint64(off)+uint64(n))

@@ -30,6 +30,9 @@ func (c *Client) Open(ctx context.Context, path string, flag cache.OpenFlag, mod
 	if err != nil {
 		return nil, cache.Attr{}, err
 	}
+	if flag&cache.OpenTruncate != 0 {
+		c.handles.changing(path)
+	}
 	op := &opening{nameOp: o, client: c, flag: flag, mode: mode}
 	h, a, err := op.run(ctx)
 	if op.outOfHandles(ctx, err) {

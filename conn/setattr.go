@@ -105,6 +105,7 @@ func (c *Client) StartSetattr(ctx context.Context, path string, s cache.SetAttr)
 		p.finish(cache.Attr{}, err)
 		return p
 	}
+	c.handles.changing(path)
 	ch := &setattrCall{client: c, op: o, want: s}
 	var before []chan struct{}
 	ch.change, before = c.order.begin(path)
