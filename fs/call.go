@@ -21,6 +21,8 @@ type mount struct {
 	notify *Notifier
 	links  links
 	conn   atomic.Pointer[connection] // nil until mounted
+
+	aborted atomic.Bool // by Server.Abort
 }
 
 // request names a FUSE request, for the log and for who may make it.
@@ -117,7 +119,7 @@ func (m *mount) waitCtx(ctx context.Context, grace time.Duration) *waitCtx {
 // judge tells what became of thread tid, whose request was interrupted. When
 // the kernel drops the connection, all requests are.
 func (m *mount) judge(tid uint32) verdict {
-	if c := m.conn.Load(); c != nil && c.gone() {
+	if c := m.conn.Load(); m.aborted.Load() || c != nil && c.gone() {
 		return endNow
 	}
 	return judgeCaller(tid)

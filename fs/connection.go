@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // readAheadKiB is the kernel's read-ahead window of the mount. The default of
@@ -77,11 +78,16 @@ func (c connection) raiseReadAhead(log *slog.Logger) {
 	}
 }
 
-func (c connection) abort() error {
-	if c.control == "" {
-		return fmt.Errorf("abort: no /sys/fs/fuse/connections: %w", os.ErrNotExist)
+// abort has the kernel end every request. Where fusectl is not mounted, root
+// can do so by a forced umount(2), whatever that itself comes to.
+func (c connection) abort(mountpoint string) error {
+	if c.control != "" {
+		return os.WriteFile(c.control+"/abort", []byte("1"), 0)
 	}
-	return os.WriteFile(c.control+"/abort", []byte("1"), 0)
+	if err := syscall.Unmount(mountpoint, syscall.MNT_FORCE); err != nil && !errors.Is(err, syscall.EBUSY) {
+		return fmt.Errorf("abort %s: %w", mountpoint, err)
+	}
+	return nil
 }
 
 // gone tells whether the kernel waits for no request any more, though one is

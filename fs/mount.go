@@ -139,9 +139,12 @@ func fusermountDetach(mountpoint string) error {
 }
 
 // Abort ends every request with ECONNABORTED and the mount with them, as the
-// last resort against programs that wait for a dead server. Unmount or Detach
-// is still needed to take it out of the name space.
-func (s *Server) Abort() error { return s.conn.abort() }
+// last resort against programs that wait for a dead server. Detach afterwards
+// takes it out of the name space, unless Abort did.
+func (s *Server) Abort() error {
+	s.mount.aborted.Store(true)
+	return s.conn.abort(s.mountpoint)
+}
 
 // negatives adds what go-fuse has only for the whole mount: "no such name"
 // with a time to live of its own.
