@@ -3,7 +3,6 @@ package dial
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -206,7 +205,7 @@ func (a *attempt) explain(err error) error {
 	case a.reached:
 		return a.failure(err)
 	}
-	return &HandshakeError{Host: fmt.Sprintf("%s (%s)", a.hop.cfg.Alias, a.hop.cfg.address()), Err: err}
+	return &HandshakeError{Host: a.hop.cfg.address(), Err: err}
 }
 
 // closeBelow closes what carries everything: the TCP connection or the process

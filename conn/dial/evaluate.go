@@ -279,7 +279,7 @@ func (e *evaluator) finish() error {
 		return at(err, "", 0)
 	}
 	t := e.tokens()
-	e.got["hostname"] = []string{host}
+	e.got["hostname"] = []string{strings.ToLower(host)}
 	e.got["user"] = []string{e.user()}
 	e.got["port"] = []string{e.port()}
 	for i, f := range e.got.list("userknownhostsfile") {
