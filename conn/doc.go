@@ -25,14 +25,22 @@
 //
 // A handle belongs to one session, and each session that is opened has a
 // generation of its own; a handle is only ever sent on the session it came
-// from. A File keeps what is needed to open it again: path, flags without
-// those that create, and size and time as they were. The handles of files open
-// for reading that have no call under way are given up, least recently used
-// first, when the server's limit nears, and are opened again when needed; then
-// a file that is not what it was is ESTALE. Files open for writing keep
-// theirs. A large file that is being read or written with many requests at a
-// time gets a further handle on other data sessions (a stripe), if what the
+// from. A File keeps what is needed to open it again: path (renames are
+// followed), flags without those that create, size and time as last seen. The
+// handles of files open for reading that have no call under way are given up,
+// least recently used first, when the limit is reached, and are opened again
+// when needed; then a file that is not what it was, but for changes made by
+// this Client, is ESTALE. Files open for writing keep their handles, and so do those
+// whose name was taken away through this Client. The limit is four fifths of what the
+// server says it holds, and comes down if the server fails earlier.
+//
+// A large file that is being read or written with many requests at a time, far
+// away, gets a further handle on other data sessions (a stripe), if what the
 // path leads to is still the same file.
+//
+// When a data session ends, readers open their files again on another one and
+// writers get ErrDisconnected: what they had sent may or may not be there.
+// When the metadata session ends, so does the Client.
 //
 // # Errors
 //
@@ -55,8 +63,9 @@
 // All of Client and File is safe for concurrent use. Locks, each held for a
 // few instructions and never across a request: pool.mu, handleTable.mu,
 // order.mu, rtt.mu, Client.mu. No one of them is taken while another is held.
-// Goroutines are started by Client.spawn only; each ends when its session
-// does, and Close waits for all of them.
+// Goroutines that outlive a call are started by Client.spawn only; each ends
+// when its session does, and Close waits for all of them. A caller's context
+// ends its waiting, not theirs.
 //
 // # Shutdown
 //

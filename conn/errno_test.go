@@ -181,10 +181,14 @@ func TestErrnoOfTypes(t *testing.T) {
 	})
 	must(t, os.Symlink("file", filepath.Join(dir, "link")))
 	before, _ := os.Stat(filepath.Join(dir, "file"))
-	a, err := c.StartSetattr(t.Context(), "link", cache.SetAttr{Valid: cache.SetTimes | cache.SetUID, UID: 7, Mtime: 5, Atime: 5}).Wait(t.Context())
+	uid := uint32(os.Getuid())
+	if uid == 0 {
+		uid = 7 // root may give files away
+	}
+	a, err := c.StartSetattr(t.Context(), "link", cache.SetAttr{Valid: cache.SetTimes | cache.SetUID, UID: uid, Mtime: 5, Atime: 5}).Wait(t.Context())
 	must(t, err)
 	after, _ := os.Stat(filepath.Join(dir, "file"))
-	if a.Mtime != 5 || a.UID != 7 || !after.ModTime().Equal(before.ModTime()) {
+	if a.Mtime != 5 || a.UID != uid || !after.ModTime().Equal(before.ModTime()) {
 		t.Errorf("times and owner of a link: %+v; its target %v", a, after.ModTime())
 	}
 }

@@ -154,22 +154,25 @@ func (p *pool) open(done chan struct{}) {
 // opened takes the outcome of opening a session. False: the session is not wanted any more.
 func (p *pool) opened(s *session, err error, done chan struct{}) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	defer close(done)
+	wanted := p.life.Err() == nil
+	refused := errors.Is(err, ErrNoMoreSessions)
 	p.opening = nil
 	switch {
-	case p.life.Err() != nil:
-		return false
+	case !wanted:
 	case err == nil:
 		p.data = append(p.data, s)
-	case errors.Is(err, ErrNoMoreSessions):
+	case refused:
 		p.refused = true
-		p.client.log.Info("the server allows no more sessions", "data sessions", len(p.data), "err", err)
 	default:
 		p.notTill = time.Now().Add(retryAfter)
-		p.client.log.Warn("no further session", "data sessions", len(p.data), "err", err)
 	}
-	return true
+	n := len(p.data)
+	close(done)
+	p.mu.Unlock()
+	if wanted && err != nil {
+		p.client.log.Warn("no further session", "data sessions", n, "refused by the server", refused, "err", err)
+	}
+	return wanted
 }
 
 // count returns the number of live sessions.

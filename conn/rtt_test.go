@@ -55,7 +55,7 @@ func distantPkg(f *filter) Dialer {
 
 func TestRoundTrips(t *testing.T) {
 	full := context.Background
-	change := cache.SetAttr{Valid: cache.SetMode | cache.SetUID | cache.SetTimes, Mode: 0o600, Mtime: 1, Atime: 1}
+	change := cache.SetAttr{Valid: cache.SetMode | cache.SetUID | cache.SetTimes, Mode: 0o600, UID: uint32(os.Getuid()), Mtime: 1, Atime: 1}
 	for _, test := range []struct {
 		name string
 		want int
@@ -126,7 +126,7 @@ func TestRoundTrips(t *testing.T) {
 			go f.Close(full())
 		}},
 		{"a change and an open of another file", 1, func(t *testing.T, c *Client) {
-			c.StartSetattr(full(), "many", change)
+			c.StartSetattr(full(), "empty", change)
 			f, _, err := c.Open(full(), "f", cache.OpenRead, 0)
 			must(t, err)
 			go f.Close(full())
@@ -168,6 +168,11 @@ func countRoundTrips(t *testing.T, want int, f *filter, op func(t *testing.T, c 
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(context.Background(), distantPkg(f), Options{Root: dir, DataSessions: 1})
 		must(t, err)
+		defer func() {
+			time.Sleep(10 * roundTrip) // what op did not wait for
+			closeClient(t, c)
+			time.Sleep(roundTrip) // the end travels too
+		}()
 		if got := c.Features().RTT; got != roundTrip {
 			t.Errorf("RTT %v, want %v", got, roundTrip)
 		}
@@ -178,9 +183,6 @@ func countRoundTrips(t *testing.T, want int, f *filter, op func(t *testing.T, c 
 		if got := time.Since(begun); got != time.Duration(want)*roundTrip {
 			t.Errorf("%v, want %d round trips of %v", got, want, roundTrip)
 		}
-		time.Sleep(10 * roundTrip) // what op did not wait for
-		closeClient(t, c)
-		time.Sleep(roundTrip) // the end travels too
 	})
 }
 

@@ -29,9 +29,11 @@ const (
 // object stores do not. An appending file's writes need one session's order.
 func (f *file) considerStripe(handles []*handle, size int) {
 	c := f.client
-	busy := size >= stripeBytes || leastLoaded(handles).session.load() >= stripeBytes
-	if !busy || len(handles) >= c.pool.max || c.rtt.get() < stripeRTT ||
-		f.flag&cache.OpenAppend != 0 || f.writable() && !c.openSSH || !c.handles.roomy() {
+	if f.flag&cache.OpenAppend != 0 || f.writable() && !c.openSSH ||
+		len(handles) >= c.pool.max || c.rtt.get() < stripeRTT || !c.handles.roomy() {
+		return
+	}
+	if size < stripeBytes && leastLoaded(handles).session.load() < stripeBytes {
 		return
 	}
 	select {
