@@ -112,7 +112,7 @@ func (n *Node) refresh(ctx context.Context) error {
 		return n.refreshOpen(ctx)
 	}
 	var a Attr
-	err := n.withPath(func(path string) (err error) {
+	err := n.withPath(ctx, func(path string) (err error) {
 		a, err = t.lookAt(ctx, path)
 		return err
 	})

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"syscall"
+	"time"
 )
 
 // opCopy names the copies on the server.
@@ -77,8 +78,8 @@ func (n *Node) copied(off, length int64) {
 	}
 }
 
-// Allocate gives the file at least off+length bytes. With keepSize nothing is
-// to be done: SFTP cannot reserve.
+// Allocate gives the file at least off+length bytes. SFTP cannot reserve: with
+// keepSize, or within the file, only the mtime moves, as it does on a local disk.
 func (h *Handle) Allocate(ctx context.Context, off, length int64, keepSize bool) error {
 	if h.flag&OpenWrite == 0 {
 		return syscall.EBADF
@@ -87,9 +88,12 @@ func (h *Handle) Allocate(ctx context.Context, off, length int64, keepSize bool)
 	if end < 0 {
 		return syscall.EFBIG
 	}
+	s := SetAttr{Valid: SetSize, Size: uint64(end)}
 	if keepSize || end <= h.Size() {
-		return nil
+		h.node.tree.mu.Lock()
+		s = SetAttr{Valid: SetTimes, Atime: h.node.attr.Atime, Mtime: time.Now().Unix() + h.node.tree.skew}
+		h.node.tree.mu.Unlock()
 	}
-	_, err := h.node.Setattr(ctx, h, SetAttr{Valid: SetSize, Size: uint64(end)})
+	_, err := h.node.Setattr(ctx, h, s)
 	return err
 }

@@ -218,7 +218,7 @@ func (n *Node) ask(ctx context.Context, name string) (*Node, Stat, error) {
 	asked := t.seq
 	t.mu.Unlock()
 	var a Attr
-	err := n.withChild(name, func(path string) (err error) {
+	err := n.withChild(ctx, name, func(path string) (err error) {
 		a, err = t.lookAt(ctx, path)
 		return err
 	})

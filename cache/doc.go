@@ -19,7 +19,8 @@
 //
 // Tree.seq counts the changes made through this mount. A request that will
 // fill the cache notes the count when it is asked; its answer is dropped for
-// every node that was changed since, or that has changes without an answer.
+// every node that was changed, or had a change answered, since, or that has
+// changes without an answer.
 // So a slow answer never undoes a newer change. A listing keeps the names that
 // were changed while it was read.
 //

@@ -145,7 +145,7 @@ func (n *Node) openRemote(ctx context.Context, flag OpenFlag) (File, error) {
 		t.mu.Unlock()
 		var f File
 		var a Attr
-		err := n.withPath(func(path string) (err error) {
+		err := n.withPath(ctx, func(path string) (err error) {
 			f, a, err = t.remote.Open(ctx, path, flag, 0)
 			return err
 		})

@@ -109,7 +109,7 @@ func (d *directory) startListingLocked() *flight {
 	d.listing = l
 	l.flight = t.start(func(ctx context.Context) error {
 		names := make(map[string]*dirent)
-		err := n.withPath(func(path string) error {
+		err := n.withPath(ctx, func(path string) error {
 			clear(names)
 			return t.remote.List(ctx, path, func(batch []Entry) error {
 				ents := make([]dirent, len(batch))
@@ -145,7 +145,7 @@ func (t *Tree) followLinks(ctx context.Context, dir *Node, names map[string]*dir
 			continue
 		}
 		g.Go(func() error {
-			return dir.withChild(name, func(path string) error {
+			return dir.withChild(ctx, name, func(path string) error {
 				a, err := t.remote.Stat(ctx, path)
 				if err == nil {
 					e.attr = a

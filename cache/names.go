@@ -21,12 +21,12 @@ func (n *Node) made(name string, a Attr) (*Node, Stat) {
 }
 
 // make asks the server to make a name and adds it.
-func (n *Node) make(name string, ask func(path string) (Attr, error)) (*Node, Stat, error) {
+func (n *Node) make(ctx context.Context, name string, ask func(path string) (Attr, error)) (*Node, Stat, error) {
 	if len(name) > nameMax {
 		return nil, Stat{}, syscall.ENAMETOOLONG
 	}
 	var a Attr
-	err := n.withChild(name, func(path string) (err error) {
+	err := n.withChild(ctx, name, func(path string) (err error) {
 		a, err = ask(path)
 		return err
 	})
@@ -62,12 +62,12 @@ func (n *Node) doubt(name string, err error) {
 
 // Mkdir makes a directory with the permission bits of mode.
 func (n *Node) Mkdir(ctx context.Context, name string, mode uint32) (*Node, Stat, error) {
-	return n.make(name, func(path string) (Attr, error) { return n.tree.remote.Mkdir(ctx, path, mode) })
+	return n.make(ctx, name, func(path string) (Attr, error) { return n.tree.remote.Mkdir(ctx, path, mode) })
 }
 
 // Symlink makes a symbolic link to target.
 func (n *Node) Symlink(ctx context.Context, name, target string) (*Node, Stat, error) {
-	return n.make(name, func(path string) (Attr, error) { return n.tree.remote.Symlink(ctx, target, path) })
+	return n.make(ctx, name, func(path string) (Attr, error) { return n.tree.remote.Symlink(ctx, target, path) })
 }
 
 // Link makes name in n another name of target, which stays the same node.
@@ -83,8 +83,8 @@ func (n *Node) Link(ctx context.Context, name string, target *Node) (Stat, error
 	before := max(target.attr.Nlink, uint32(len(target.links)))
 	t.mu.Unlock()
 	var a Attr
-	err := n.withChild(name, func(path string) error {
-		return target.withPath(func(old string) (err error) {
+	err := n.withChild(ctx, name, func(path string) error {
+		return target.withPath(ctx, func(old string) (err error) {
 			a, err = t.remote.Link(ctx, old, path)
 			return err
 		})
@@ -139,7 +139,7 @@ func (n *Node) remove(ctx context.Context, name string, ask func(ctx context.Con
 	if err := t.awaitSent(ctx, child); err != nil {
 		return err
 	}
-	err := n.withChild(name, func(path string) error { return ask(ctx, path) })
+	err := n.withChild(ctx, name, func(path string) error { return ask(ctx, path) })
 	if err != nil {
 		n.doubt(name, err)
 		return err
@@ -168,8 +168,8 @@ func (n *Node) Rename(ctx context.Context, name string, to *Node, newName string
 	if err := t.awaitSent(ctx, moved, replaced); err != nil {
 		return err
 	}
-	err := n.withChild(name, func(oldPath string) error {
-		return to.withChild(newName, func(newPath string) error {
+	err := n.withChild(ctx, name, func(oldPath string) error {
+		return to.withChild(ctx, newName, func(newPath string) error {
 			return t.remote.Rename(ctx, oldPath, newPath, noReplace)
 		})
 	})
@@ -203,7 +203,7 @@ func (t *Tree) mayBeLinks(a, b *Node) bool {
 
 // exists asks the server for a name of n.
 func (n *Node) exists(ctx context.Context, name string) bool {
-	return n.withChild(name, func(path string) error {
+	return n.withChild(ctx, name, func(path string) error {
 		_, err := n.tree.remote.Lstat(ctx, path)
 		return err
 	}) == nil
@@ -247,7 +247,7 @@ func (n *Node) Readlink(ctx context.Context) (string, error) {
 	mtime := n.attr.Mtime
 	t.mu.Unlock()
 	var target string
-	err := n.withPath(func(path string) (err error) {
+	err := n.withPath(ctx, func(path string) (err error) {
 		target, err = t.remote.Readlink(ctx, path)
 		return err
 	})
@@ -274,7 +274,7 @@ func (n *Node) Fsyncdir(ctx context.Context) error {
 		return nil
 	}
 	var f File
-	err := n.withPath(func(path string) (err error) {
+	err := n.withPath(ctx, func(path string) (err error) {
 		f, _, err = t.remote.Open(ctx, path, OpenRead, 0)
 		return err
 	})
@@ -297,7 +297,7 @@ func (n *Node) Create(ctx context.Context, name string, flag OpenFlag, mode uint
 	}
 	var f File
 	var a Attr
-	err := n.withChild(name, func(path string) (err error) {
+	err := n.withChild(ctx, name, func(path string) (err error) {
 		f, a, err = t.remote.Open(ctx, path, flag&^OpenAppend|OpenCreate, mode)
 		return err
 	})

@@ -110,17 +110,21 @@ func (n *Node) joinLocked(name string) (string, bool) {
 
 // withPath calls f with the node's path, and again with the new one when f
 // found nothing because a directory on the way was renamed meanwhile.
-func (n *Node) withPath(f func(path string) error) error {
-	return n.tree.retryRenamed(n.pathLocked, f)
+func (n *Node) withPath(ctx context.Context, f func(path string) error) error {
+	return n.retryRenamed(ctx, n.pathLocked, f)
 }
 
 // withChild is withPath for a name in directory n.
-func (n *Node) withChild(name string, f func(path string) error) error {
-	return n.tree.retryRenamed(func() (string, bool) { return n.joinLocked(name) }, f)
+func (n *Node) withChild(ctx context.Context, name string, f func(path string) error) error {
+	return n.retryRenamed(ctx, func() (string, bool) { return n.joinLocked(name) }, f)
 }
 
-func (t *Tree) retryRenamed(build func() (string, bool), f func(path string) error) error {
+func (n *Node) retryRenamed(ctx context.Context, build func() (string, bool), f func(path string) error) error {
+	t := n.tree
 	for {
+		if err := n.awaitDirectories(ctx); err != nil {
+			return err
+		}
 		t.mu.Lock()
 		path, ok := build()
 		renames := t.renames
@@ -139,6 +143,36 @@ func (t *Tree) retryRenamed(build func() (string, bool), f func(path string) err
 			return err
 		}
 	}
+}
+
+// awaitDirectories waits until the changes of the directories on the path of n
+// have their answer: they may be what permits the request, or what its effect
+// on their times must come after, and it may travel on another session.
+func (n *Node) awaitDirectories(ctx context.Context) error {
+	for {
+		n.tree.mu.Lock()
+		var r *road
+		for d := n; d != nil; d = d.parentLocked() {
+			if d.pending > 0 && d.typ == syscall.S_IFDIR {
+				r = d.road
+			}
+		}
+		n.tree.mu.Unlock()
+		if r == nil {
+			return nil
+		}
+		if err := r.flush(ctx); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// parentLocked returns the directory of the node's first name, or nil.
+func (n *Node) parentLocked() *Node {
+	if len(n.links) == 0 {
+		return nil
+	}
+	return n.links[0].parent
 }
 
 // below reports whether n is dir or lies below it.
@@ -259,7 +293,7 @@ func (n *Node) unlinkLocked(l link) {
 
 // Statfs returns the state of the file system that holds the node.
 func (n *Node) Statfs(ctx context.Context) (s Statfs, err error) {
-	err = n.withPath(func(path string) error {
+	err = n.withPath(ctx, func(path string) error {
 		s, err = n.tree.remote.Statfs(ctx, path)
 		return err
 	})

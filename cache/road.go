@@ -170,6 +170,9 @@ func (r *road) finish(c *change) {
 		delete(t.roads, r)
 		n.settleLocked(c)
 	}
+	// What was asked before this answer may have been told before the change.
+	t.seq++
+	n.seq = t.seq
 	if c.err != nil {
 		// What the tree shows is not what the server has.
 		n.expireLocked()

@@ -104,24 +104,25 @@ func (n *Node) route(c *change, h *Handle, s SetAttr) {
 	case f != nil:
 		c.run = func(ctx context.Context) (Attr, error) { return f.Setattr(ctx, s) }
 	case removed:
-		c.run = func(context.Context) (Attr, error) { return Attr{}, errStale }
+		// It is gone from the server; the change lasts as long as the node does.
+		c.run = func(context.Context) (Attr, error) { return Attr{}, nil }
 	default:
 		c.send = func(ctx context.Context) Pending {
 			t.mu.Lock()
 			path, ok := n.pathLocked()
 			t.mu.Unlock()
 			if !ok {
-				return staleChange{}
+				return goneChange{}
 			}
 			return t.remote.StartSetattr(ctx, path, s)
 		}
 	}
 }
 
-// staleChange is the answer to a change of a node that was removed meanwhile.
-type staleChange struct{}
+// goneChange is the answer to a change of a node that was removed meanwhile.
+type goneChange struct{}
 
-func (staleChange) Wait(context.Context) (Attr, error) { return Attr{}, errStale }
+func (goneChange) Wait(context.Context) (Attr, error) { return Attr{}, nil }
 
 // refusable reports whether the server may refuse the change for want of
 // permission: then the caller must hear it. Owners and root are not refused.

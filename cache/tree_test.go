@@ -534,3 +534,29 @@ func TestChangesByPathKeepTheirOrder(t *testing.T) {
 		})
 	}
 }
+
+// An answer that was asked for while a change was on its way may tell of the
+// time before it, even if it comes after the change's own answer.
+func TestAnswerOvertakenByAChange(t *testing.T) {
+	bubble(t, second, Options{}, func(t *testing.T, m *memRemote, tr *Tree, root *Node) {
+		n, h, _, err := root.Create(t.Context(), "f", OpenRead|OpenWrite, 0644)
+		must(t, err)
+		before := m.nodes["f"].attr
+		must(t, h.Write(t.Context(), []byte("data"), 0))
+		tr.mu.Lock()
+		asked := tr.seq // the write is on its way
+		tr.mu.Unlock()
+		must(t, h.Flush(t.Context()))
+		tr.mu.Lock()
+		if n.fillLocked(before, asked) {
+			t.Error("the answer was taken")
+		}
+		tr.mu.Unlock()
+		s, err := n.Attr(t.Context())
+		must(t, err)
+		if s.Size != 4 {
+			t.Errorf("size %d", s.Size)
+		}
+		h.Release()
+	})
+}
