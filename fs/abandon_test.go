@@ -3,6 +3,7 @@ package fs
 import (
 	"bytes"
 	"context"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -29,7 +30,7 @@ func gated(srv *memServer, op string) (open func()) {
 			return ctx.Err()
 		}
 	}
-	return func() { close(gate) }
+	return sync.OnceFunc(func() { close(gate) })
 }
 
 // A change whose caller was killed is completed, and the kernel told.

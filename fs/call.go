@@ -31,6 +31,7 @@ type request struct {
 	node *node
 	name string // in node, or empty
 	open bool   // through a handle: was allowed at its open
+	exit bool   // is also made by a process that exits
 }
 
 func (r request) path() string {
@@ -54,7 +55,7 @@ func (m *mount) wait(ctx context.Context, r request, grace time.Duration, f func
 	if e := m.admit(ctx, r); e != 0 {
 		return e
 	}
-	w := m.waitCtx(ctx, grace)
+	w := m.waitCtx(ctx, r, grace)
 	defer w.finish()
 	return m.run(w, r, f)
 }
@@ -68,7 +69,7 @@ func change[T any](ctx context.Context, m *mount, r request, f func(context.Cont
 	if e := m.admit(ctx, r); e != 0 {
 		return zero, e
 	}
-	w := m.waitCtx(ctx, graceChange)
+	w := m.waitCtx(ctx, r, graceChange)
 	defer w.finish()
 	type result struct {
 		v T
@@ -108,12 +109,16 @@ func (m *mount) admit(ctx context.Context, r request) syscall.Errno {
 	return 0
 }
 
-func (m *mount) waitCtx(ctx context.Context, grace time.Duration) *waitCtx {
+func (m *mount) waitCtx(ctx context.Context, r request, grace time.Duration) *waitCtx {
 	var tid uint32
 	if c, ok := fuse.FromContext(ctx); ok {
 		tid = c.Pid // the number of the thread, not of the process
 	}
-	return newWaitCtx(ctx, func() verdict { return m.judge(tid) }, grace)
+	w := newWaitCtx(ctx, func() verdict { return m.judge(tid) }, grace)
+	if r.exit {
+		w.dying = func() bool { return exitsKilled(tid) }
+	}
+	return w
 }
 
 // judge tells what became of thread tid, whose request was interrupted. When

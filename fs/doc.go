@@ -44,6 +44,9 @@
 //     questions, longer for changes.
 //   - All other signals end nothing, as on a local disk.
 //
+// A process that was killed closes its files while it exits, when no INTERRUPT
+// comes any more; FLUSH looks for that by itself. What was written goes on.
+//
 // What ends is the wait. A question (lookup, read, listing) is cancelled with
 // it. So are write, flush and fsync: a write that is interrupted has not been
 // accepted, and the other two only wait for what goes on without them. A

@@ -141,9 +141,12 @@ func (f *fileHandle) Write(ctx context.Context, data []byte, off int64) (uint32,
 	return uint32(len(data)), 0
 }
 
-// Flush is close(2) of one of the handle's descriptors.
+// Flush is close(2) of one of the handle's descriptors, or their end with a
+// process. One that was killed hears no error and is not kept waiting for it.
 func (f *fileHandle) Flush(ctx context.Context) syscall.Errno {
-	return f.n.m.wait(ctx, f.request("FLUSH"), graceChange, f.h.Flush)
+	r := f.request("FLUSH")
+	r.exit = true
+	return f.n.m.wait(ctx, r, graceChange, f.h.Flush)
 }
 
 // Fsync returns when what was written is on the server. fdatasync is no

@@ -17,6 +17,7 @@ const (
 	graceRead   = 300 * time.Millisecond
 	graceChange = 2 * time.Second
 	pollSignals = 100 * time.Millisecond
+	pollExiting = time.Second
 )
 
 // verdict is what the signals of a caller mean for its request.
@@ -109,7 +110,10 @@ func judgeCaller(tid uint32) verdict {
 type waitCtx struct {
 	context.Context                // values; Done is the kernel's INTERRUPT
 	judge           func() verdict // looks at the caller's signals
-	grace           time.Duration
+	// dying, if set, tells of a caller that was killed and waits for the answer
+	// while it exits, when no INTERRUPT comes any more.
+	dying func() bool
+	grace time.Duration
 
 	mu       sync.Mutex
 	done     chan struct{} // nil until asked for
@@ -156,10 +160,8 @@ func (w *waitCtx) watch(done chan struct{}) {
 
 // wait returns when the request is answered or its caller's wait is to end.
 func (w *waitCtx) wait() {
-	select {
-	case <-w.finished:
+	if !w.interrupted() {
 		return
-	case <-w.Context.Done():
 	}
 	ticker := time.NewTicker(pollSignals)
 	defer ticker.Stop()
@@ -180,4 +182,52 @@ func (w *waitCtx) wait() {
 		case <-ticker.C:
 		}
 	}
+}
+
+// interrupted waits for an INTERRUPT; false when there is nothing to wait for
+// any more.
+func (w *waitCtx) interrupted() bool {
+	var tick <-chan time.Time
+	if w.dying != nil {
+		ticker := time.NewTicker(pollExiting)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		select {
+		case <-w.finished:
+			return false
+		case <-w.Context.Done():
+			return true
+		case <-tick:
+			if w.dying() {
+				return false
+			}
+		}
+	}
+}
+
+// killedAndExiting tells from the content of a /proc/TID/stat whether the
+// thread exits because of a signal. Where the kernel does not show us the exit
+// code it looks like no signal.
+func killedAndExiting(stat []byte) bool {
+	const (
+		exiting  = 0x4  // PF_EXITING, in the flags
+		signalOf = 0x7f // of an exit code, as wait(2) has it
+		flags    = 9 - 3
+		exitCode = 52 - 3
+	)
+	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // from field 3 on
+	if len(f) <= exitCode {
+		return false
+	}
+	bits, err := strconv.ParseUint(string(f[flags]), 10, 64)
+	code, errCode := strconv.ParseInt(string(f[exitCode]), 10, 64)
+	return err == nil && errCode == nil && bits&exiting != 0 && code&signalOf != 0
+}
+
+// exitsKilled is killedAndExiting of thread tid.
+func exitsKilled(tid uint32) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.FormatUint(uint64(tid), 10) + "/stat")
+	return err == nil && killedAndExiting(stat)
 }

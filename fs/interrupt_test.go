@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -120,4 +121,27 @@ func TestWaitCtxSeesLaterSignal(t *testing.T) {
 			t.Errorf("ended %v after the signal", late)
 		}
 	})
+}
+
+func TestKilledAndExiting(t *testing.T) {
+	stat := func(flags, code int) string {
+		return fmt.Sprintf("12 (a) b) S 1 1 1 0 -1 %d%s %d\n", flags, strings.Repeat(" 0", 42), code)
+	}
+	tests := []struct {
+		stat string
+		want bool
+	}{
+		{stat(0x400004, 9), true},
+		{stat(0x400004, 2), true},
+		{stat(0x400004, 1<<8), false}, // exit(1)
+		{stat(0x400004, 0), false},    // exit(0), or not shown
+		{stat(0x400000, 9), false},    // not exiting
+		{"12 (a) S 1", false},
+		{"", false},
+	}
+	for _, tt := range tests {
+		if got := killedAndExiting([]byte(tt.stat)); got != tt.want {
+			t.Errorf("%q: %v, want %v", tt.stat, got, tt.want)
+		}
+	}
 }
