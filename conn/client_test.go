@@ -242,7 +242,13 @@ func TestTrace(t *testing.T) {
 	must(t, err)
 	_, err = c.Lstat(ctx, "missing")
 	wantErrno(t, "Lstat", err, syscall.ENOENT)
-	want := fmt.Sprint([]string{"MKDIR d true true", "LSTAT d true true", "LSTAT missing true false"})
+	f, _, err := c.Open(ctx, "f", create, 0o644)
+	must(t, err)
+	must(t, f.Close(ctx))
+	mu.Lock()
+	defer mu.Unlock()
+	want := fmt.Sprint([]string{"MKDIR d true true", "LSTAT d true true", "LSTAT missing true false",
+		"STAT f true false", "OPEN f true true", "STAT f true true", "CLOSE f true true"})
 	if got := fmt.Sprint(told); got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}

@@ -62,7 +62,7 @@ func (f *file) copyOn(ctx context.Context, sources []*handle, target *handle, c 
 			}
 			return 0, &Error{Op: "copy", Path: f.name(), Errno: syscall.ENOTSUP, Err: err}
 		}
-		defer f.client.closeLater(h.session, h.id)
+		defer f.giveBack(ctx, h)
 		c.from = h
 	}
 	f.client.handles.changing(c.to.name())

@@ -324,7 +324,7 @@ func (f *failure) hasEntries(ctx context.Context, full string) bool {
 		return false
 	}
 	f.client.handles.took(1)
-	defer f.client.closeLater(f.op.session, h)
+	defer f.client.closeLater(ctx, f.op.session, h, f.op.path)
 	for range 2 { // two replies hold more than "." and ".."
 		names, err := track(ctx, f.op.session, "READDIR", f.op.path, f.op.session.Readdir(ctx, h)).wait(ctx)
 		if err != nil {

@@ -99,11 +99,11 @@ func (f *file) reopen(ctx context.Context) error {
 		return err
 	}
 	if !f.same(a) {
-		f.client.closeLater(h.session, h.id)
+		f.giveBack(ctx, h)
 		return syscall.ESTALE
 	}
 	if !t.attach(f, h, a) {
-		f.client.closeLater(h.session, h.id)
+		f.giveBack(ctx, h)
 	}
 	return nil
 }
@@ -127,6 +127,11 @@ func (f *file) openAgain(ctx context.Context) (*handle, cache.Attr, error) {
 		}
 		path = now
 	}
+}
+
+// giveBack closes a handle without waiting, but for who takes the answer.
+func (f *file) giveBack(ctx context.Context, h *handle) <-chan error {
+	return f.client.closeLater(ctx, h.session, h.id, f.tracedName(ctx))
 }
 
 // same tells whether a, of a regular file, is of the file as it was last seen,
@@ -204,7 +209,7 @@ func (f *file) Close(ctx context.Context) error {
 	}
 	var answers []<-chan error
 	for _, h := range handles {
-		answers = append(answers, f.client.closeLater(h.session, h.id))
+		answers = append(answers, f.giveBack(ctx, h))
 	}
 	var first error
 	for _, answer := range answers {

@@ -36,7 +36,7 @@ func (c *Client) List(ctx context.Context, path string, each func([]cache.Entry)
 		c.handles.took(-1)
 		return c.explain(ctx, o, err, notDirItself, notDirAbove, linkLoop, fullTable)
 	}
-	defer c.closeLater(o.session, h)
+	defer c.closeLater(ctx, o.session, h, path)
 	l := &listing{client: c, op: o, handle: h, each: each, seen: make(map[string]struct{})}
 	if err := l.run(ctx); err != nil {
 		var own errEach
@@ -155,13 +155,14 @@ func (l *listing) complain(what, name string) bool {
 	return false
 }
 
-// closeLater gives a handle back without waiting for the answer.
-func (c *Client) closeLater(s *session, h wire.Handle) <-chan error {
+// closeLater gives a handle back without waiting for the answer. It is done
+// whether ctx ends or not, and bounded by the session's life.
+func (c *Client) closeLater(ctx context.Context, s *session, h wire.Handle, path string) <-chan error {
 	c.handles.took(-1)
+	ctx = context.WithoutCancel(ctx)
 	answer := make(chan error, 1)
 	run := func() {
-		// Bounded by the session's life.
-		_, err := s.CloseHandle(context.Background(), h).Wait(context.Background())
+		_, err := track(ctx, s, "CLOSE", path, s.CloseHandle(ctx, h)).wait(ctx)
 		answer <- err
 	}
 	if !c.spawn(run) {

@@ -80,7 +80,7 @@ func (o *opening) run(ctx context.Context) (*handle, cache.Attr, error) {
 		err = o.error(checkRegular(a.Mode))
 	}
 	if err != nil {
-		o.client.closeLater(s, h.id)
+		o.client.closeLater(ctx, s, h.id, o.path)
 		return nil, cache.Attr{}, err
 	}
 	return h, a, nil

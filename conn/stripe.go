@@ -113,11 +113,11 @@ func (f *file) extraHandle(ctx context.Context, first *handle, s *session) error
 		return err
 	}
 	if f.writable() && a.Size < stripeWritten {
-		f.client.closeLater(s, h.id)
+		f.giveBack(ctx, h)
 		return nil // another time
 	}
 	if !f.client.handles.attach(f, h, a) {
-		f.client.closeLater(s, h.id)
+		f.giveBack(ctx, h)
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (f *file) twin(ctx context.Context, first *handle, s *session, flag cache.O
 		err = errNotTwin
 	}
 	if err != nil {
-		f.client.closeLater(s, h.id)
+		f.giveBack(ctx, h)
 		return nil, cache.Attr{}, err
 	}
 	return h, a, nil
