@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
@@ -28,18 +29,20 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
+		Deadline:            time.Now().Add(5 * time.Minute),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"mounted":   cmdMounted,
-			"unmounted": cmdUnmounted,
-			"awaitend":  cmdAwaitEnd,
-			"signal":    cmdSignal,
-			"hold":      cmdHold,
-			"release":   cmdRelease,
-			"asuser":    cmdAsUser,
+			"mounted":    cmdMounted,
+			"unmounted":  cmdUnmounted,
+			"awaitend":   cmdAwaitEnd,
+			"signal":     cmdSignal,
+			"hold":       cmdHold,
+			"release":    cmdRelease,
+			"asuser":     cmdAsUser,
+			"onterminal": cmdOnTerminal,
 		},
 	})
 }

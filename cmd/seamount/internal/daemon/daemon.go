@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -49,9 +50,12 @@ func Start() (code int, err error) {
 		return 0, err
 	}
 	defer r.Close()
+	// What the shell had open, such as a lock, is not a daemon's to keep. The
+	// call is Linux 5.11's; older ones do without.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	// Package exec makes the first of ExtraFiles descriptor 3.
 	cmd := &exec.Cmd{
-		Path: "/proc/self/exe", Args: os.Args, Env: append(os.Environ(), readyEnv+"=3"),
+		Path: self(), Args: os.Args, Env: append(os.Environ(), readyEnv+"=3"),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{w},
 	}
 	// The child hears ^C itself, and says what became of it; this process is
@@ -72,6 +76,24 @@ func Start() (code int, err error) {
 		return 0, cmd.Process.Release()
 	}
 	return exitCode(cmd.Wait())
+}
+
+// self is the path of this program: by its name, which ps(1) shows, unless an
+// update has put another program there.
+func self() string {
+	const link = "/proc/self/exe"
+	path, err := os.Executable()
+	if err != nil {
+		return link
+	}
+	named, err := os.Stat(path)
+	if err != nil {
+		return link
+	}
+	if running, err := os.Stat(link); err != nil || !os.SameFile(named, running) {
+		return link
+	}
+	return path
 }
 
 func forward(p *os.Process, signals <-chan os.Signal, done <-chan struct{}) {

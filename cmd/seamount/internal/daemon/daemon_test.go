@@ -57,7 +57,8 @@ func play(role string) int {
 	sid, _ := unix.Getsid(0)
 	wd, _ := os.Getwd()
 	out, _ := os.Readlink("/proc/self/fd/1")
-	fmt.Fprintln(report, os.Getpid() == sid, wd, out, os.Getenv(readyEnv) == "")
+	_, err = unix.FcntlInt(9, unix.F_GETFD, 0) // the parent had it
+	fmt.Fprintln(report, os.Getpid() == sid, wd, out, os.Getenv(readyEnv) == "", err)
 	report.Close()
 	return 0
 }
@@ -81,6 +82,9 @@ func TestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, stderr := command(t, "work", fifo)
+	for range 7 {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stdin)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +97,7 @@ func TestStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(report), "true / /dev/null true\n"; got != want {
+	if got, want := string(report), "true / /dev/null true bad file descriptor\n"; got != want {
 		t.Errorf("child: %q, want %q", got, want)
 	}
 	if err := cmd.Wait(); err != nil {
