@@ -13,7 +13,8 @@ import (
 // guarded by road.mu until done is closed.
 type fetch struct {
 	gen   uint64
-	stale bool // the block was written meanwhile
+	asked uint64 // Tree.seq when it was asked for
+	stale bool   // the block was written meanwhile
 	done  chan struct{}
 	data  []byte
 	err   error
@@ -165,7 +166,7 @@ func (r *road) fetchLocked(h *Handle, idx int64, free func()) *fetch {
 		return nil
 	}
 	t.mu.Lock()
-	f := &fetch{gen: n.gen, done: make(chan struct{})}
+	f := &fetch{gen: n.gen, asked: t.seq, done: make(chan struct{})}
 	size := min(int64(n.attr.Size)-idx*BlockSize, BlockSize)
 	if n.recentContentLocked() {
 		n.racy = true
@@ -218,12 +219,13 @@ func (r *road) fetchBlock(h *Handle, idx int64, f *fetch, buf []byte) {
 }
 
 // shorterLocked is called when the server has fewer bytes than the file's size
-// says. That is right, and true returned, when the rest is on its way.
+// says. That is right, and true returned, when a write behind them was on its
+// way: then there are zeros.
 func (r *road) shorterLocked(size int64, f *fetch) bool {
 	t, n := r.tree, r.node
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.pending > 0 {
+	if n.pending > 0 || n.seq > f.asked {
 		return true
 	}
 	if n.gen == f.gen && int64(n.attr.Size) > size {

@@ -101,6 +101,15 @@ func (n *Node) route(c *change, h *Handle, s SetAttr) {
 		f = n.openFile()
 	}
 	switch {
+	case f != nil && removed && s.Valid&SetSize == 0:
+		// Some servers do this by the name the file had; nobody can miss it.
+		c.run = func(ctx context.Context) (Attr, error) {
+			a, err := f.Setattr(ctx, s)
+			if err != nil {
+				return Attr{}, ctx.Err()
+			}
+			return a, nil
+		}
 	case f != nil:
 		c.run = func(ctx context.Context) (Attr, error) { return f.Setattr(ctx, s) }
 	case removed:

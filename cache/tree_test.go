@@ -560,3 +560,31 @@ func TestAnswerOvertakenByAChange(t *testing.T) {
 		h.Release()
 	})
 }
+
+// A read that the server answered before a write behind it was executed finds
+// the file short. That is no news of another client.
+func TestReadBeforeAnExtendingWrite(t *testing.T) {
+	bubble(t, second, Options{}, func(t *testing.T, m *memRemote, _ *Tree, root *Node) {
+		n := create(t, root, "f", "x")
+		time.Sleep(5 * time.Minute)
+		h, _, err := n.Open(t.Context(), OpenRead|OpenWrite)
+		must(t, err)
+		m.setHook(func(op, _ string) error { // the write comes to the server last
+			if op == "WRITE" {
+				time.Sleep(second / 4)
+			}
+			return nil
+		})
+		must(t, h.Write(t.Context(), []byte("y"), 3*BlockSize))
+		chunks, err := h.Read(t.Context(), BlockSize, 10)
+		must(t, err)
+		if got := bytes.Join(chunks, nil); !bytes.Equal(got, make([]byte, 10)) {
+			t.Errorf("read %q", got)
+		}
+		must(t, h.Flush(t.Context()))
+		if size := h.Size(); size != 3*BlockSize+1 {
+			t.Errorf("size %d", size)
+		}
+		h.Release()
+	})
+}
