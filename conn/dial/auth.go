@@ -174,6 +174,7 @@ func (a *attempt) openAgent() {
 	if cfg.IdentityAgent == "" {
 		return
 	}
+	defer a.guard.pause()()
 	agent, err := openAgent(a.ctx, cfg.IdentityAgent, cfg.ConnectTimeout, a.guard.pause)
 	if err != nil {
 		a.hop.log.Warn("agent cannot be used", "socket", cfg.IdentityAgent, "err", err)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -22,6 +23,7 @@ func (p *scripted) Confirm(_ context.Context, q string) (bool, error) {
 func (p *scripted) Interactive() bool { return true }
 
 func TestIdentityFilesOfEachType(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var keys []ssh.PublicKey
 	kinds := []string{"ed25519", "ecdsa", "rsa"}
@@ -42,6 +44,7 @@ func TestIdentityFilesOfEachType(t *testing.T) {
 }
 
 func TestEncryptedKeyAsksOnceAndOnlyIfWanted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	other := filepath.Join(dir, "other")
 	writeKey(t, other, newKey(t, "ed25519"), "unknown to the server")
@@ -59,6 +62,7 @@ func TestEncryptedKeyAsksOnceAndOnlyIfWanted(t *testing.T) {
 }
 
 func TestEncryptedKeyWithoutTerminal(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "id")
 	pub := writeKey(t, file, newKey(t, "ed25519"), "open sesame")
 	srv := startSSHD(t, "", pub)
@@ -70,6 +74,7 @@ func TestEncryptedKeyWithoutTerminal(t *testing.T) {
 }
 
 func TestKeyBehindOneThatCannotBeUnlocked(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
 	a := writeKey(t, first, newKey(t, "ed25519"), "forgotten")
@@ -117,6 +122,7 @@ func serveAgent(t *testing.T, keys ...agent.AddedKey) string {
 }
 
 func TestAgent(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
 		t.Run(kind, func(t *testing.T) {
 			key := newKey(t, kind)
@@ -137,6 +143,30 @@ func TestAgent(t *testing.T) {
 			only = testConfig(t, srv.addr(), settings{"identityagent": {socket}, "identitiesonly": {"yes"}, "identityfile": {file}})
 			mustDial(t, NewDialer(only, nil, nil))
 		})
+	}
+}
+
+func TestAgentThatDoesNotAnswer(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket) // it accepts and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file := filepath.Join(t.TempDir(), "id")
+	pub := writeKey(t, file, newKey(t, "ed25519"), "")
+	srv := &fakeServer{}
+	srv.PublicKeyCallback = func(_ ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permissions, error) {
+		if !sameKey(k, pub) {
+			return nil, errors.New("no")
+		}
+		return nil, nil
+	}
+	srv.start(t)
+	for _, agent := range []string{socket, filepath.Join(t.TempDir(), "none")} {
+		cfg := testConfig(t, srv.addr(), settings{"identityagent": {agent}, "identityfile": {file}})
+		cfg.ConnectTimeout = 200 * time.Millisecond
+		mustDial(t, NewDialer(cfg, nil, nil))
 	}
 }
 
@@ -182,6 +212,7 @@ func TestOrderAndNumberOfKeys(t *testing.T) {
 }
 
 func TestCertificateBesideKey(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ca := newSigner(t, "ed25519")
 	for _, kind := range []string{"ed25519", "rsa"} {

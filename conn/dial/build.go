@@ -86,7 +86,10 @@ func (b *builder) connection() {
 
 func (b *builder) tokens() {
 	c := b.cfg
-	b.t = newTokens(b.local, c.Alias, c.HostName, strconv.Itoa(c.Port), c.User, b.from.first("hostkeyalias"), b.from.value("proxyjump"))
+	b.t = b.local.tokens(remote{
+		original: c.Alias, host: c.HostName, port: strconv.Itoa(c.Port), user: c.User,
+		alias: b.from.first("hostkeyalias"), jump: b.from.value("proxyjump"),
+	})
 }
 
 func (b *builder) identities() {

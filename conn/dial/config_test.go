@@ -3,7 +3,6 @@ package dial
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +27,7 @@ func bothWays(t testing.TB) (asks, reads resolver) {
 
 // Both ways must give the same Config for the same files.
 func TestEvaluatorAgreesWithSSH(t *testing.T) {
+	t.Parallel()
 	asks, reads := bothWays(t)
 	user := thisMachine().user
 	for _, tt := range []struct {
@@ -148,6 +148,7 @@ func TestConfigValues(t *testing.T) {
 }
 
 func TestConfigErrors(t *testing.T) {
+	t.Parallel()
 	asks, reads := bothWays(t)
 	dir := t.TempDir()
 	for _, tt := range []struct{ name, config, part string }{
@@ -265,12 +266,12 @@ func TestRelativeAndChoose(t *testing.T) {
 func TestTokensCannotInject(t *testing.T) {
 	l := thisMachine()
 	for value, ok := range map[string]bool{"host": true, "10.0.0.1": true, "::1": true, "a;b": false, "$(x)": false, "-x": false, "a b": false, `a\b`: false, "a'b": false} {
-		tok := newTokens(l, value, value, "22", "me", "", "")
+		tok := l.tokens(remote{original: value, host: value, port: "22", user: "me"})
 		if err := tok.forShell("nc '%h' %p %%"); (err == nil) != ok {
 			t.Errorf("%%h = %q: %v", value, err)
 		}
 	}
-	if err := newTokens(l, "a;b", "a;b", "22", "me", "", "").forShell("echo %%h %p"); err != nil {
+	if err := l.tokens(remote{original: "a;b", host: "a;b", port: "22"}).forShell("echo %%h %p"); err != nil {
 		t.Errorf("a token that is not used: %v", err)
 	}
 }
@@ -309,7 +310,7 @@ func FuzzParseDump(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for k, v := range parseDump(text) {
 			if len(v) == 0 {
-				t.Fatal(fmt.Sprintf("no value for %q", k))
+				t.Fatalf("no value for %q", k)
 			}
 		}
 	})

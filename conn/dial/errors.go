@@ -14,10 +14,19 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// oneLine makes text from a server fit for one line of a terminal: control
-// characters, which escape sequences begin with, become spaces, runs of spaces
-// one, and what is beyond 300 runes is cut.
-func oneLine(s string) string {
+// Bounds of text in errors, in runes: of what a server said, and of a whole.
+const (
+	maxQuoted = 300
+	maxError  = 1500
+)
+
+// oneLine makes text from a server fit for one line of a terminal and for an
+// error: clean, and cut beyond maxQuoted.
+func oneLine(s string) string { return cut(clean(s), maxQuoted) }
+
+// clean turns control characters, which escape sequences begin with, to spaces
+// and runs of spaces to one.
+func clean(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || !unicode.IsPrint(r) {
@@ -25,19 +34,23 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 300 {
-		s = string(r[:300]) + "..."
+	return strings.Join(strings.Fields(s), " ")
+}
+
+func cut(s string, limit int) string {
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit]) + "..."
 	}
 	return s
 }
 
 // withHint joins what happened and what to do to one line.
 func withHint(what, hint string) string {
+	what = cut(clean(what), maxError)
 	if hint == "" {
-		return oneLine(what)
+		return what
 	}
-	return oneLine(what) + ": " + hint
+	return what + ": " + clean(hint)
 }
 
 // TargetError is a host, user or target that cannot be used.

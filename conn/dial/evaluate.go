@@ -269,7 +269,10 @@ func (e *evaluator) port() string {
 }
 
 func (e *evaluator) tokens() tokens {
-	return newTokens(e.local, e.original, e.hostName(), e.port(), e.user(), e.got.first("hostkeyalias"), e.got.value("proxyjump"))
+	return e.local.tokens(remote{
+		original: e.original, host: e.hostName(), port: e.port(), user: e.user(),
+		alias: e.got.first("hostkeyalias"), jump: e.got.value("proxyjump"),
+	})
 }
 
 // finish gives the settings the form in which ssh -G prints them.

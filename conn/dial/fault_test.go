@@ -60,6 +60,7 @@ func stallingProxy(t *testing.T, addr string, n int64) string {
 }
 
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +83,7 @@ func TestNameDoesNotResolve(t *testing.T) {
 // The server goes silent after some number of bytes; each place in the handshake
 // and the authentication must end by the timeout, and by the context.
 func TestSilentServer(t *testing.T) {
+	t.Parallel()
 	srv, _ := passwordServer(t, "right")
 	for _, n := range []int64{0, 10, 30, 400, 1200, 1800} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -209,6 +211,7 @@ func TestPrefersFastCipher(t *testing.T) {
 }
 
 func TestJumpHosts(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "id")
 	pub := writeKey(t, file, newKey(t, "ed25519"), "")
 	target := startSSHD(t, "", pub)
@@ -258,6 +261,7 @@ func TestJumpHostFaults(t *testing.T) {
 }
 
 func TestProxyCommand(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "id")
 	pub := writeKey(t, file, newKey(t, "ed25519"), "")
 	srv := startSSHD(t, "", pub)

@@ -24,6 +24,7 @@ func openServer(t *testing.T, keys ...ssh.Signer) *fakeServer {
 }
 
 func TestPolicies(t *testing.T) {
+	t.Parallel()
 	key := newSigner(t, "ed25519")
 	other := newSigner(t, "ed25519")
 	srv := openServer(t, key)

@@ -3,9 +3,7 @@ package dial
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,6 +30,7 @@ func realServer(t *testing.T, sshdConfig string, more settings, server string) *
 }
 
 func TestSubsystemThatIsNotThere(t *testing.T) {
+	t.Parallel()
 	for name, config := range map[string]string{
 		"none":      "Subsystem other /bin/true",
 		"not found": "Subsystem sftp /nonexistent/sftp-server",
@@ -49,6 +48,7 @@ func TestSubsystemThatIsNotThere(t *testing.T) {
 }
 
 func TestNamedServers(t *testing.T) {
+	t.Parallel()
 	for name, server := range map[string]string{
 		"subsystem": "sftp",
 		"path":      "/usr/lib/openssh/sftp-server",
@@ -61,6 +61,7 @@ func TestNamedServers(t *testing.T) {
 }
 
 func TestServerThatDoesNotStart(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, config, server string
 		status               int
@@ -140,6 +141,7 @@ func TestChattyShell(t *testing.T) {
 }
 
 func TestMaxSessions(t *testing.T) {
+	t.Parallel()
 	c := mustDial(t, realServer(t, "MaxSessions 2", nil, ""))
 	for range 2 {
 		rwc, err := c.OpenSFTP(t.Context())
@@ -157,6 +159,7 @@ func TestMaxSessions(t *testing.T) {
 }
 
 func TestExec(t *testing.T) {
+	t.Parallel()
 	c := mustDial(t, realServer(t, "", nil, ""))
 	if out, err := c.Exec(t.Context(), "printf 'a b'; cat"); err != nil || string(out) != "a b" {
 		t.Errorf("Exec = %q, %v", out, err)
@@ -253,32 +256,4 @@ func TestPingOfServerThatRefusesAndOfOneThatIsSilent(t *testing.T) {
 		cancel()
 	}
 	c.Close()
-}
-
-// BenchmarkDownload measures SSH and its transport beneath SFTP, against sshd:
-// zeros through cat.
-func BenchmarkDownload(b *testing.B) {
-	addr, file := os.Getenv("SEAMOUNT_BENCH_SSHD"), os.Getenv("SEAMOUNT_BENCH_KEY")
-	if addr == "" {
-		b.Skip("needs SEAMOUNT_BENCH_SSHD=host:port and SEAMOUNT_BENCH_KEY=file")
-	}
-	for _, cipher := range []string{"aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"} {
-		b.Run(cipher, func(b *testing.B) {
-			c := mustDial(b, NewDialer(testConfig(b, addr, settings{"identityfile": {file}, "ciphers": {cipher}}), nil, nil))
-			s, err := c.openSession(b.Context())
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer s.Close()
-			const size = 64 << 20
-			b.SetBytes(size)
-			cmd := fmt.Sprintf("head -c %d /dev/zero", int64(size)*int64(b.N))
-			if _, err := s.SendRequest("exec", true, ssh.Marshal(struct{ S string }{cmd})); err != nil {
-				b.Fatal(err)
-			}
-			if n, err := io.Copy(io.Discard, s); err != nil || n != size*int64(b.N) {
-				b.Fatal(n, err)
-			}
-		})
-	}
 }

@@ -35,16 +35,23 @@ func thisMachine() local {
 // tokens are the values of percent tokens, ssh_config(5) section TOKENS.
 type tokens map[byte]string
 
-// newTokens gives the tokens of a connection. jump is ProxyJump's value.
-func newTokens(l local, original, host, port, user, alias, jump string) tokens {
-	if alias == "" {
-		alias = original
-	}
+// remote is what tokens tell of the other end.
+type remote struct {
+	original string // the host as the user named it
+	host     string
+	port     string
+	user     string
+	alias    string // HostKeyAlias
+	jump     string // ProxyJump
+}
+
+// tokens gives the tokens of a connection from l to r.
+func (l local) tokens(r remote) tokens {
 	short, _, _ := strings.Cut(l.hostname, ".")
-	sum := sha1.Sum([]byte(l.hostname + host + port + user + jump))
+	sum := sha1.Sum([]byte(l.hostname + r.host + r.port + r.user + r.jump))
 	return tokens{
-		'%': "%", 'C': hex.EncodeToString(sum[:]), 'd': l.home, 'h': host, 'i': l.uid, 'j': jump, 'k': alias,
-		'L': short, 'l': l.hostname, 'n': original, 'p': port, 'r': user, 'u': l.user,
+		'%': "%", 'C': hex.EncodeToString(sum[:]), 'd': l.home, 'h': r.host, 'i': l.uid, 'j': r.jump,
+		'k': orElse(r.alias, r.original), 'L': short, 'l': l.hostname, 'n': r.original, 'p': r.port, 'r': r.user, 'u': l.user,
 	}
 }
 
