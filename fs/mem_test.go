@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -365,8 +366,11 @@ func (n *memInode) set(s cache.SetAttr) {
 }
 
 func (n *memInode) resize(size int) {
-	if size > len(n.data) {
-		n.data = append(n.data, make([]byte, size-len(n.data))...)
+	if grow := size - len(n.data); grow > 0 {
+		if size > cap(n.data) {
+			n.data = slices.Grow(n.data, max(grow, len(n.data)))
+		}
+		n.data = append(n.data, make([]byte, grow)...)
 	}
 	n.data, n.attr.Size, n.attr.Mtime = n.data[:size], uint64(size), time.Now().Unix()
 }

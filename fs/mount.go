@@ -140,7 +140,8 @@ func fusermountDetach(mountpoint string) error {
 
 // Abort ends every request with ECONNABORTED and the mount with them, as the
 // last resort against programs that wait for a dead server. Detach afterwards
-// takes it out of the name space, unless Abort did.
+// takes it out of the name space, unless Abort did. EPERM: an ordinary user
+// needs /sys/fs/fuse/connections for it, which is not mounted.
 func (s *Server) Abort() error {
 	s.mount.aborted.Store(true)
 	return s.conn.abort(s.mountpoint)

@@ -80,11 +80,18 @@ func TestAbort(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- os.Mkdir(filepath.Join(s.Mountpoint(), "d"), 0o755) }()
 	<-asked
+	want := syscall.ECONNABORTED
 	if err := s.Abort(); err != nil {
+		// Where fusectl is not mounted, only root may.
+		if os.Geteuid() == 0 || !errors.Is(err, syscall.EPERM) {
+			t.Error(err)
+		}
 		open() // or this process would wait for itself, for ever
-		t.Fatal(err)
+		want = 0
 	}
-	wantErrno(t, "mkdir", <-done, syscall.ECONNABORTED)
+	if err := <-done; want != 0 || err != nil {
+		wantErrno(t, "mkdir", err, want)
+	}
 	if err := s.Detach(); err != nil && !errors.Is(err, syscall.EINVAL) {
 		t.Error(err)
 	}
