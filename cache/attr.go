@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -126,77 +125,81 @@ func (n *Node) refresh(ctx context.Context) error {
 }
 
 // take fills n with what the server told of the name l, unless that name now
-// leads to something else.
+// leads to something else: then n loses it, and ESTALE is returned.
 func (n *Node) take(ctx context.Context, l link, a Attr, asked uint64) error {
 	t := n.tree
-	if a.Mode&syscall.S_IFMT != n.typ {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if n.seq <= asked && n.pending == 0 {
-			t.replaceLocked(l, n, a)
+	t.mu.Lock()
+	current := n.currentLocked(asked)
+	other := n.otherLocked(l, a)
+	t.mu.Unlock()
+	if !current {
+		return nil
+	}
+	gone := a.Mode&syscall.S_IFMT != n.typ
+	if !gone && other != nil {
+		var err error
+		if gone, err = n.parted(ctx, l, a, other); err != nil {
+			return err
 		}
-		return errStale
-	}
-	if n.replaced(ctx, a) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.replaceLocked(l, n, a)
-		return errStale
-	}
-	split, err := n.split(ctx, l, a)
-	if err != nil {
-		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if split {
+	if !gone {
+		n.fillLocked(a, asked)
+		return nil
+	}
+	if n.currentLocked(asked) {
 		t.replaceLocked(l, n, a)
 		return errStale
 	}
-	n.fillLocked(a, asked)
 	return nil
 }
 
-// replaced reports whether the name of n, whose attributes now are a, leads to
-// another file than the one that is open here. Only a file that looks
-// changed is worth the question.
-func (n *Node) replaced(ctx context.Context, a Attr) bool {
-	t := n.tree
-	t.mu.Lock()
-	suspect := len(n.handles) > 0 && n.pending == 0 && !n.validAt.IsZero() && !sameContent(a, n.attr)
-	t.mu.Unlock()
-	if !suspect {
-		return false
-	}
-	f := n.openFile()
-	if f == nil {
-		return false
-	}
-	open, err := f.Stat(ctx)
-	return err == nil && !sameContent(open, a)
+// currentLocked reports whether an answer asked for at asked can be of n as it
+// is: nothing was changed since.
+func (n *Node) currentLocked(asked uint64) bool {
+	return n.pending == 0 && n.seq <= asked
 }
 
-// split reports whether the name l, whose attributes now are a, is no longer a
-// hard link of n: its other names tell something else. Only when a differs from
-// what is known is that worth the question.
-func (n *Node) split(ctx context.Context, l link, a Attr) (bool, error) {
-	t := n.tree
-	t.mu.Lock()
-	var other string
-	suspect := len(n.links) > 1 && n.pending == 0 && !sameContent(a, n.attr)
-	if suspect {
-		i := slices.IndexFunc(n.links, func(x link) bool { return x != l })
-		other, suspect = n.links[i].parent.joinLocked(n.links[i].name)
+// otherLocked returns another way to the file that n is than its name l, if
+// there is one and if a, which l leads to, does not look like n: an open file
+// or a hard link. It asks the server for the attributes seen that way.
+func (n *Node) otherLocked(l link, a Attr) func(ctx context.Context) (Attr, error) {
+	if n.validAt.IsZero() || sameContent(a, n.attr) {
+		return nil
 	}
-	t.mu.Unlock()
-	if !suspect {
+	for _, h := range n.handles {
+		if h.remote != nil {
+			return h.remote.Stat
+		}
+	}
+	for _, x := range n.links {
+		if x != l {
+			if path, ok := x.parent.joinLocked(x.name); ok {
+				return func(ctx context.Context) (Attr, error) { return n.tree.lookAt(ctx, path) }
+			}
+		}
+	}
+	return nil
+}
+
+// parted reports whether the name l, whose attributes are a, leads to another
+// file than other does. Both may be changing: only what l tells before and
+// after other was asked, and other does not tell, is proof.
+func (n *Node) parted(ctx context.Context, l link, a Attr, other func(ctx context.Context) (Attr, error)) (bool, error) {
+	b, err := other(ctx)
+	if err != nil {
+		return false, ctx.Err() // that way is gone; this one may well be n
+	}
+	if sameContent(a, b) {
 		return false, nil
 	}
-	b, err := t.lookAt(ctx, other)
-	if isNoEntry(err) {
-		return false, nil // that name is gone; this one may well be n
-	}
-	return err == nil && !sameContent(a, b), err
+	var again Attr
+	err = l.parent.withChild(ctx, l.name, func(path string) (err error) {
+		again, err = n.tree.lookAt(ctx, path)
+		return err
+	})
+	return err == nil && sameContent(a, again), ctx.Err()
 }
 
 // replaceLocked has the name l, so far n's, lead to a node of its own.

@@ -81,6 +81,7 @@ func (n *Node) applyLocked(r *road, c *change, s SetAttr) (oldSize int64) {
 		}
 		if s.Valid&SetTimes != 0 {
 			n.attr.Atime, n.attr.Mtime = s.Atime, s.Mtime
+			n.guess = false
 		}
 	})
 	return oldSize
