@@ -253,12 +253,16 @@ func TestErrnoPermissions(t *testing.T) {
 	must(t, os.Chmod(filepath.Join(dir, "free"), 0o777))
 	writeFile(t, dir, "free/theirs", "x")
 	c := newTestClient(t, asNobody(t, dir), Options{Root: dir})
+	closeFile(t, openFile(t, c, "home/own", create))
 	runErrnoCases(t, c, []errnoCase{
 		{"open", syscall.EACCES, opOpen("file", cache.OpenRead)},
 		{"create", syscall.EACCES, opOpen("new", create)},
 		{"mkdir", syscall.EACCES, opMkdir("new")},
 		{"unlink", syscall.EACCES, opRemove("file")},
 		{"list", syscall.EACCES, opList("secret")},
+		{"symlink", syscall.EACCES, opSymlink("new")},
+		{"link", syscall.EACCES, opLink("home/own", "new")},
+		{"link of another's file", syscall.EPERM, opLink("file", "home/new")},
 		{"stat", syscall.EACCES, opStat("secret/x")},
 		{"rename", syscall.EACCES, opRename("file", "new")},
 		{"truncate", syscall.EACCES, opSetattr("file", cache.SetAttr{Valid: cache.SetSize})},
@@ -314,4 +318,25 @@ func TestStatusErrno(t *testing.T) {
 			t.Errorf("status %d %q: %v, %t; want %v, %t", test.code, test.text, got, sure, test.want, test.sure)
 		}
 	}
+}
+
+// What may not be a target of a symbolic link, or an offset, is not sent.
+func TestErrnoWithoutAsking(t *testing.T) {
+	c := newTestClient(t, opensshDialer(t), Options{Root: t.TempDir()})
+	for target, want := range map[string]syscall.Errno{
+		"": syscall.ENOENT, "a\x00b": syscall.EINVAL, strings.Repeat("x", 4096): syscall.ENAMETOOLONG,
+	} {
+		_, err := c.Symlink(t.Context(), target, "l")
+		wantErrno(t, "symlink", err, want)
+	}
+	f := openFile(t, c, "f", cache.OpenRead|create)
+	defer closeFile(t, f)
+	_, err := f.ReadAt(t.Context(), make([]byte, 1), -1)
+	wantErrno(t, "a negative offset", err, syscall.EINVAL)
+	_, err = f.WriteAt(t.Context(), make([]byte, 10), 1<<63-5)
+	wantErrno(t, "an offset beyond all files", err, syscall.EINVAL)
+	_, err = f.WriteAt(t.Context(), make([]byte, 10), 1<<62)
+	wantErrno(t, "a file that is too large", err, syscall.EFBIG)
+	_, err = f.Setattr(t.Context(), cache.SetAttr{Valid: cache.SetSize, Size: 1 << 62})
+	wantErrno(t, "a size that is too large", err, syscall.EFBIG)
 }

@@ -257,6 +257,8 @@ func (f *file) explain(ctx context.Context, h *handle, op ioOp, err error) error
 		errno = syscall.EBADF // there is no name that could be missing
 	case status.Code == wire.StatusPermissionDenied && op.denied != 0:
 		errno = op.denied
+	case status.Code == wire.StatusBadMessage && op.end > hugeFile:
+		errno = syscall.EFBIG // lseek(2) refuses what write(2) would
 	case status.Code == wire.StatusFailure && !op.reads:
 		errno = f.spaceErrno(ctx, h, op)
 	}

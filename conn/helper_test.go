@@ -106,15 +106,20 @@ func needRoot(t *testing.T) {
 	t.Skip("this test must run as root")
 }
 
-// asNobody runs OpenSSH's server as an ordinary user, who may enter dir.
+// asNobody runs OpenSSH's server as an ordinary user, who may enter dir, and
+// whose login directory is "home" in it.
 func asNobody(t *testing.T, dir string) Dialer {
 	t.Helper()
 	needRoot(t)
 	for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) {
 		must(t, os.Chmod(d, 0o755))
 	}
+	home := filepath.Join(dir, "home")
+	must(t, os.Mkdir(home, 0o700))
+	must(t, os.Chown(home, 65534, 65534))
 	return PipeDialer(func(context.Context) (io.ReadWriteCloser, error) {
 		cmd := exec.Command(sftpServer)
+		cmd.Dir = home
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		return startProcess(cmd)
 	})
