@@ -24,7 +24,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs the transcripts in testdata: what a user types and sees.
 // Each has servers of its own on loopback, which its ssh_config $CONFIG calls
 // "host" (a key), "password" (the password is "secret"), "changed" (another
-// host key than is known) and "closed" (nothing listens). $ROOT is the
+// host key than is known), "closed" (nothing listens) and "silent" (which accepts
+// and says nothing). $ROOT is the
 // directory that they serve.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -35,14 +36,15 @@ func TestScripts(t *testing.T) {
 		Setup:               setup,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"mounted":    cmdMounted,
-			"unmounted":  cmdUnmounted,
-			"awaitend":   cmdAwaitEnd,
-			"signal":     cmdSignal,
-			"hold":       cmdHold,
-			"release":    cmdRelease,
-			"asuser":     cmdAsUser,
-			"onterminal": cmdOnTerminal,
+			"mounted":     cmdMounted,
+			"unmounted":   cmdUnmounted,
+			"awaitend":    cmdAwaitEnd,
+			"signal":      cmdSignal,
+			"hold":        cmdHold,
+			"release":     cmdRelease,
+			"asuser":      cmdAsUser,
+			"awaitclient": cmdAwaitClient,
+			"onterminal":  cmdOnTerminal,
 		},
 	})
 }
@@ -107,6 +109,11 @@ func serveAll(e *testscript.Env, root string) ([]byte, error) {
 		fmt.Fprintf(&config, "Host %s\n  Port %d\n", name, addr.Port)
 		fmt.Fprintln(&known, knownhosts.Line([]string{addr.String()}, knownKey))
 	}
+	silent, err := newSilent(e)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(&config, "Host silent\n  Port %d\n", silent.Port)
 	return config.Bytes(), os.WriteFile(key+".known_hosts", known.Bytes(), 0o600)
 }
 
@@ -136,6 +143,43 @@ func serveOne(e *testscript.Env, o serve.Options, open bool) (*net.TCPAddr, erro
 	}
 	e.Defer(func() { s.Close() })
 	return addr, nil
+}
+
+// clientsKey finds the connections to "silent", a chan net.Conn.
+type clientsKey struct{}
+
+func newSilent(e *testscript.Env) (*net.TCPAddr, error) {
+	clients := make(chan net.Conn, 8)
+	e.Values[clientsKey{}] = clients
+	var listener net.Listener
+	started := make(chan struct{})
+	addr, err := listen(func(l net.Listener) error {
+		listener = l
+		close(started)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return err
+			}
+			clients <- c
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	<-started
+	e.Defer(func() { listener.Close() })
+	return addr, nil
+}
+
+// cmdAwaitClient waits until somebody has connected to "silent".
+func cmdAwaitClient(ts *testscript.TestScript, _ bool, _ []string) {
+	select {
+	case c := <-ts.Value(clientsKey{}).(chan net.Conn):
+		ts.Defer(func() { c.Close() })
+	case <-time.After(patience):
+		ts.Fatalf("nobody connected")
+	}
 }
 
 // TestHelpFits: the help must not scroll away.

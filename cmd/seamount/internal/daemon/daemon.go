@@ -58,8 +58,7 @@ func Start() (code int, err error) {
 		Path: self(), Args: os.Args, Env: append(os.Environ(), readyEnv+"=3"),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{w},
 	}
-	// The child hears ^C itself, and says what became of it; this process is
-	// only told to end by others.
+	// The child ends for both, and says what became of it.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer signal.Stop(signals)
@@ -100,9 +99,8 @@ func forward(p *os.Process, signals <-chan os.Signal, done <-chan struct{}) {
 	for {
 		select {
 		case s := <-signals:
-			if s != unix.SIGINT {
-				_ = p.Signal(s) // it may have ended just now
-			}
+			// It may have ended just now, or have heard ^C on the terminal itself.
+			_ = p.Signal(s)
 		case <-done:
 			return
 		}
