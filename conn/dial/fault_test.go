@@ -296,3 +296,25 @@ func TestOneLine(t *testing.T) {
 		}
 	}
 }
+
+// The whole way, as a program goes it: a name, its configuration, a connection.
+func TestResolveAndDial(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, known := filepath.Join(dir, "id"), filepath.Join(dir, "known")
+	srv := startSSHD(t, "", writeKey(t, file, newKey(t, "ed25519"), ""))
+	writeFile(t, known, knownHostsLine(srv.addr(), srv.hostKey))
+	writeFile(t, filepath.Join(dir, "config"), fmt.Sprintf("Host work\n HostName 127.0.0.1\n Port %d\n User %s\n UserKnownHostsFile %s\n"+
+		" StrictHostKeyChecking yes\n IdentityAgent none\nHost *\n User nobody\n", srv.port, srv.user, known))
+	target, remoteDir, err := ParseTarget("work:some/dir")
+	if err != nil || remoteDir != "some/dir" {
+		t.Fatal(target, remoteDir, err)
+	}
+	target.ConfigFile = filepath.Join(dir, "config")
+	target.Options = []string{"IdentityFile=" + file}
+	cfg, err := Resolve(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSFTP(t, mustDial(t, NewDialer(cfg, NoPrompter{}, nil)))
+}

@@ -285,3 +285,25 @@ func TestAppendToFileWithoutNewline(t *testing.T) {
 		t.Errorf("known_hosts: %q, %v", text, err)
 	}
 }
+
+// Whatever a known_hosts file holds, it does not keep us from using the others.
+func FuzzKnownHosts(f *testing.F) {
+	line := knownHostsLine("10.0.0.1:22", newSigner(f, "ed25519").PublicKey())
+	f.Add("@cert-authority *.x,!Y " + line[strings.Index(line, " ")+1:])
+	f.Add("# c\n\n" + line + "[h:22 " + line[strings.Index(line, " ")+1:])
+	f.Add("|1|AAAA|AAAA " + line[strings.Index(line, " ")+1:])
+	f.Add("@revoked\nx y z\n\x00 \xff\n@ a b c")
+	f.Fuzz(func(t *testing.T, text string) {
+		dir := t.TempDir()
+		bad, good := filepath.Join(dir, "bad"), filepath.Join(dir, "good")
+		writeFile(t, bad, text)
+		writeFile(t, good, line)
+		k, err := loadKnownHosts([]string{bad, good}, "10.0.0.1:22", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(k.algorithms([]string{ssh.KeyAlgoED25519})) == 0 {
+			t.Fatal("the good file is not used")
+		}
+	})
+}
