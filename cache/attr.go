@@ -26,6 +26,7 @@ func (n *Node) fillLocked(a Attr, asked uint64) bool {
 		n.gen++
 		n.racy = false
 	}
+	n.doubtful = false
 	changed = changed && !n.validAt.IsZero()
 	n.attr = a
 	n.validAt = now
@@ -53,7 +54,10 @@ func (n *Node) expireLocked() { n.expires = time.Time{} }
 // freshLocked reports whether attr can be believed: it is in time, or it is
 // that of changes which the server has not answered.
 func (n *Node) freshLocked() bool {
-	return n.pending > 0 || time.Now().Before(n.expires)
+	if n.pending > 0 {
+		return !n.doubtful
+	}
+	return time.Now().Before(n.expires)
 }
 
 // statLocked is attr as it is told to the kernel.
@@ -79,7 +83,17 @@ func (n *Node) Attr(ctx context.Context) (Stat, error) {
 		return n.statLocked(), nil
 	}
 	asking := n.asking
+	var r *road
+	if n.pending > 0 {
+		r = n.road
+	}
 	t.mu.Unlock()
+	if r != nil {
+		if err := r.flush(ctx); err != nil && ctx.Err() != nil {
+			return Stat{}, err
+		}
+		return n.Attr(ctx)
+	}
 	if asking != nil {
 		select {
 		case <-asking:

@@ -75,6 +75,7 @@ func (d *directory) changedLocked(name string) {
 	t.seq++
 	d.node.seq = t.seq
 	d.node.expireLocked()
+	d.node.doubtful = d.node.pending > 0
 }
 
 // addLocked makes a node for a name that was just made. What it replaced is gone.

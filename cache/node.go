@@ -34,6 +34,9 @@ type Node struct {
 	// that have no answer yet.
 	seq     uint64
 	pending int
+	// doubtful: attr was out of date when a change was applied to it, so that
+	// with that change pending it is not what the server will tell.
+	doubtful bool
 	// handles are the open ones.
 	handles []*Handle
 	// gen numbers the contents this file had; blocks of another one are void.

@@ -65,6 +65,8 @@ func (r *road) wait(ctx context.Context, c *change) error {
 func (n *Node) applyLocked(r *road, c *change, s SetAttr) (oldSize int64) {
 	r.addLocked(c, func() {
 		oldSize = int64(n.attr.Size)
+		// addLocked has counted this change as pending already.
+		n.doubtful = n.doubtful || n.pending == 1 && !time.Now().Before(n.expires)
 		if s.Valid&SetMode != 0 {
 			n.attr.Mode = n.typ | s.Mode&07777
 		}
@@ -107,7 +109,9 @@ func (n *Node) route(c *change, h *Handle, s SetAttr) {
 		c.run = func(ctx context.Context) (Attr, error) {
 			a, err := f.Setattr(ctx, s)
 			if err != nil {
-				return Attr{}, ctx.Err()
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				return n.attr, ctx.Err()
 			}
 			return a, nil
 		}
