@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -317,4 +319,34 @@ func TestResolveAndDial(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkSFTP(t, mustDial(t, NewDialer(cfg, NoPrompter{}, nil)))
+}
+
+func TestGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Int32
+		g := newGuard(t.Context(), "h", time.Second, func() { closed.Add(1) })
+		g.begin("one")
+		time.Sleep(900 * time.Millisecond)
+		g.begin("two")
+		time.Sleep(900 * time.Millisecond)
+		resume := g.pause()
+		time.Sleep(time.Hour)
+		resume()
+		time.Sleep(999 * time.Millisecond)
+		synctest.Wait()
+		if closed.Load() != 0 {
+			t.Fatal("a step within its time was ended")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		var e *TimeoutError
+		if err := g.end(); closed.Load() != 1 || !errors.As(err, &e) || e.Step != "two" || e.After != time.Second {
+			t.Errorf("closed %d times, %v", closed.Load(), err)
+		}
+		g.pause()() // late
+		time.Sleep(time.Hour)
+		if synctest.Wait(); closed.Load() != 1 {
+			t.Error("the clock went on after the end")
+		}
+	})
 }

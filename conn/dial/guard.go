@@ -20,6 +20,7 @@ type guard struct {
 	timer   *time.Timer
 	step    string
 	expired bool
+	over    bool // a question may be answered after the end; no clock starts then
 }
 
 func newGuard(ctx context.Context, host string, limit time.Duration, closeBelow func()) *guard {
@@ -37,8 +38,9 @@ func (g *guard) begin(step string) {
 }
 
 func (g *guard) startLocked() {
-	if g.timer != nil {
-		g.timer.Stop()
+	g.stopLocked()
+	if g.over {
+		return
 	}
 	var t *time.Timer
 	t = time.AfterFunc(g.limit, func() {
@@ -80,6 +82,7 @@ func (g *guard) end() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stopLocked()
+	g.over = true
 	if g.expired {
 		return &TimeoutError{Host: g.host, Step: g.step, After: g.limit}
 	}

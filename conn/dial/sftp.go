@@ -3,7 +3,6 @@ package dial
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -141,9 +140,7 @@ func (c *connection) startBy(ctx context.Context, w sftpWay) (*sftpStream, error
 func initPacket() []byte { return []byte{0, 0, 0, 5, 1, 0, 0, 0, 3} }
 
 const (
-	packetVersion   = 2         // SSH_FXP_VERSION
-	maxVersion      = 256 << 10 // bytes of a VERSION packet
-	maxStartText    = 2 << 10   // bytes of a shell's text that are kept
+	maxStartText    = 2 << 10 // bytes of a shell's text that are kept
 	exitStatusGrace = time.Second
 )
 
@@ -166,7 +163,7 @@ func (s *session) becomeSFTP(w sftpWay) (*sftpStream, error) {
 	}
 	start, err := s.readStart()
 	switch {
-	case isVersion(start):
+	case isPacket(start):
 		return &sftpStream{session: s, replay: start, expect: initPacket()}, nil
 	case len(start) > 0:
 		return nil, &ChattyError{Command: w.String(), Text: string(start)}
@@ -190,13 +187,9 @@ func (s *session) readStart() ([]byte, error) {
 	return buf[:n], nil
 }
 
-func isVersion(start []byte) bool {
-	if len(start) < 5 {
-		return false
-	}
-	length := binary.BigEndian.Uint32(start)
-	return length >= 5 && length <= maxVersion && start[4] == packetVersion
-}
+// isPacket tells a packet from text: none is so long that its first byte is not
+// 0. Whether it is a good one is for the caller to see.
+func isPacket(start []byte) bool { return len(start) > 0 && start[0] == 0 }
 
 // exited is the error for a server that ended without a word of SFTP. Its
 // status comes after its output, at once or not at all.
