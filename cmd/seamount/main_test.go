@@ -87,7 +87,7 @@ func serveAll(e *testscript.Env, root string) ([]byte, error) {
 	}
 	var config, known bytes.Buffer
 	fmt.Fprintf(&config, "Host *\n  HostName 127.0.0.1\n  User ann\n  IdentityFile %s\n  IdentitiesOnly yes\n"+
-		"  IdentityAgent none\n  UserKnownHostsFile %s\n  GlobalKnownHostsFile none\n\n", key, key+".known_hosts")
+		"  IdentityAgent none\n  GSSAPIAuthentication yes\n  UserKnownHostsFile %s\n  GlobalKnownHostsFile none\n\n", key, key+".known_hosts")
 	for name, o := range map[string]serve.Options{
 		"host":     {AuthorizedKeys: []ssh.PublicKey{public}},
 		"password": {Password: "secret"},

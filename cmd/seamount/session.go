@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,11 @@ func (a *app) open(ctx context.Context, p *plan, log *slog.Logger) (*session, er
 		return nil, err
 	}
 	cfg.Password = a.passwordReader(p.opts.PasswordFrom)
+	// Debian's ssh_config asks for GSSAPI from everybody; without it SSH goes
+	// on with the next method, and there is nothing to warn of.
+	cfg.Notes = slices.DeleteFunc(cfg.Notes, func(note string) bool {
+		return strings.Contains(note, "gssapiauthentication")
+	})
 	s := &session{log: log}
 	s.client, err = conn.New(ctx, dial.NewDialer(cfg, dial.TTYPrompter{}, log), conn.Options{
 		Root:         p.dir,

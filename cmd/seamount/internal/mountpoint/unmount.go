@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,10 +42,33 @@ func (s System) Mounted(path string) (Mounted, error) {
 	return Mounted{resolved, m.userID()}, nil
 }
 
+// busyRetries is how often, and busyPause how long apart, a mount that is in
+// use is tried again.
+const (
+	busyRetries = 10
+	busyPause   = 50 * time.Millisecond
+)
+
 // Unmount takes the mount at path away: at once, or, when lazy, from sight at
 // once and for good when the last program has let go of it. A mount that is
-// in use is a *BusyError.
+// in use is a *BusyError; it is tried for half a second, because a process
+// that was just forked, or has just ended, holds on to it for a moment.
 func Unmount(ctx context.Context, path string, lazy bool) error {
+	for try := 0; ; try++ {
+		err := unmount(ctx, path, lazy)
+		var busy *BusyError
+		if !errors.As(err, &busy) || try == busyRetries {
+			return err
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func unmount(ctx context.Context, path string, lazy bool) error {
 	if os.Geteuid() == 0 {
 		flags := unix.UMOUNT_NOFOLLOW
 		if lazy {

@@ -19,7 +19,7 @@ Mount
   default_permissions        have the kernel check permissions
   nonempty                   hide what the mountpoint holds
   fsname=NAME                source to show in the table of mounts
-  nosuid, suid, nodev, dev, noexec, exec, noatime, nodiratime, dirsync
+  nosuid, suid, nodev, dev, noexec, exec, noatime, dirsync
                              as mount(8); nosuid and nodev are the default
   debug                      as --debug
 

@@ -19,7 +19,7 @@ func ignored() []string {
 		"auto", "noauto", "nouser", "users", "nousers", "owner", "noowner", "group", "nogroup",
 		"_netdev", "nofail", "defaults", "comment", "mand", "nomand", "silent", "loud", "subtype",
 		"iversion", "noiversion", "lazytime", "nolazytime", "atime", "relatime", "norelatime",
-		"diratime", "strictatime", "nostrictatime",
+		"diratime", "nodiratime", "strictatime", "nostrictatime",
 		// sshfs: done anyway
 		"reconnect", "transform_symlinks", "no_check_root", "workaround", "ssh_protocol",
 		"max_read", "max_write", "unreliable_append", "delay_connect", "nomap", "direct_io",

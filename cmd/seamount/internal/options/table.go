@@ -22,7 +22,7 @@ func table() map[string]setter {
 	maps.Copy(t, cacheOptions())
 	maps.Copy(t, refusedOptions())
 	for _, f := range []string{
-		"nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "nodiratime", "dirsync",
+		"nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "dirsync",
 	} {
 		t[f] = flag(func(m *Mount) { m.Kernel = append(m.Kernel, f) })
 	}
