@@ -100,26 +100,21 @@ func (n *Node) route(c *change, h *Handle, s SetAttr) {
 	if h != nil && h.flag&OpenWrite != 0 && s.Valid&SetSize != 0 {
 		f = h.file()
 	}
-	if removed && f == nil {
+	if removed && f == nil && (s.Valid&SetTimes == 0 || t.remote.Features().Lsetstat) {
+		// pkg/sftp's server, which lacks lsetstat, sets the times of an open file
+		// by the name it had: that may be another file by now.
 		f = n.openFile()
 	}
 	switch {
-	case f != nil && removed && s.Valid&SetSize == 0:
-		// Some servers do this by the name the file had; nobody can miss it.
-		c.run = func(ctx context.Context) (Attr, error) {
-			a, err := f.Setattr(ctx, s)
-			if err != nil {
-				t.mu.Lock()
-				defer t.mu.Unlock()
-				return n.attr, ctx.Err()
-			}
-			return a, nil
-		}
 	case f != nil:
 		c.run = func(ctx context.Context) (Attr, error) { return f.Setattr(ctx, s) }
 	case removed:
 		// It is gone from the server; the change lasts as long as the node does.
-		c.run = func(context.Context) (Attr, error) { return Attr{}, nil }
+		c.run = func(context.Context) (Attr, error) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			return n.attr, nil
+		}
 	default:
 		c.send = func(ctx context.Context) Pending {
 			t.mu.Lock()
