@@ -30,6 +30,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -78,7 +79,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 		code = exitOK
 	}
 	if err != nil {
-		fmt.Fprintln(a.stderr, "seamount:", err)
+		// An error is one line, also where several are joined to one.
+		fmt.Fprintln(a.stderr, "seamount:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 	}
 	return code
 }

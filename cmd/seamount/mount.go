@@ -147,6 +147,8 @@ func (a *app) mount(ctx context.Context, f mountFlags, args []string) error {
 	return a.serve(ctx, p, child)
 }
 
+var errInterrupted = errors.New("interrupted: nothing was mounted")
+
 // serve mounts p, in the background if there is a child to be ready, and
 // returns when the mount has ended.
 func (a *app) serve(ctx context.Context, p *plan, child *daemon.Child) error {
@@ -157,15 +159,15 @@ func (a *app) serve(ctx context.Context, p *plan, child *daemon.Child) error {
 	signals := newSignals()
 	defer signals.stop()
 	connecting, cancel := signals.until(ctx)
-	defer cancel()
 	s, err := a.open(connecting, p, log.Logger)
-	if err != nil && connecting.Err() != nil {
-		return errors.New("interrupted: nothing was mounted")
-	}
-	if err != nil {
+	switch interrupted := cancel(); {
+	case interrupted && err == nil:
+		return errors.Join(errInterrupted, s.abandon())
+	case interrupted:
+		return errInterrupted
+	case err != nil:
 		return err
 	}
-	cancel()
 	if child != nil {
 		log.toFile(daemon.LogPath(p.mountpoint))
 	}

@@ -70,7 +70,11 @@ func (s *session) mount(ctx context.Context, p *plan, notifier *fs.Notifier) err
 	if s.server, err = fs.Mount(ctx, s.tree, p.mountpoint, o); err != nil {
 		return err
 	}
-	if s.lock, err = daemon.TakeLock(p.mountpoint); err != nil {
+	m, err := mountpoint.System{}.Mounted(p.mountpoint)
+	if err == nil {
+		s.lock, err = daemon.TakeLock(m.Device)
+	}
+	if err != nil {
 		s.log.Info("seamount unmount will not be able to wait for this mount", "err", err)
 	}
 	return nil

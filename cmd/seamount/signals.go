@@ -22,21 +22,24 @@ func newSignals() *signals {
 
 func (s *signals) stop() { signal.Stop(s.c) }
 
-// until returns a context that ends with the next signal. The signal is taken
-// by it, unless cancel was called before it came.
-func (s *signals) until(parent context.Context) (ctx context.Context, cancel func()) {
+// until returns a context that ends with the next signal. cancel ends it too,
+// and tells whether there was one: it is not to be heard of again.
+func (s *signals) until(parent context.Context) (ctx context.Context, cancel func() (signalled bool)) {
 	ctx, cancelContext := context.WithCancel(parent)
 	done := make(chan struct{})
+	signalled := false
 	go func() {
 		defer close(done)
 		select {
 		case <-s.c:
+			signalled = true
 			cancelContext()
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() {
+	return ctx, func() bool {
 		cancelContext()
 		<-done
+		return signalled
 	}
 }

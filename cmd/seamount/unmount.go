@@ -39,7 +39,7 @@ func unmount(ctx context.Context, path string, lazy bool) error {
 	if err != nil {
 		return err
 	}
-	wait := daemon.Running(m.Path, m.UserID)
+	wait := daemon.Running(m.Device, m.UserID)
 	if err := mountpoint.Unmount(ctx, m.Path, lazy); err != nil {
 		return err
 	}

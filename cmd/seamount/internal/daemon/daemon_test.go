@@ -230,15 +230,15 @@ func TestLock(t *testing.T) {
 // TestRunning: the lock of a mount is found by its user, and nothing is found
 // where there is none.
 func TestRunning(t *testing.T) {
-	mountpoint := filepath.Join(t.TempDir(), strconv.Itoa(os.Getpid()))
-	if Running(mountpoint, os.Geteuid()) != nil {
+	device := "test:" + strconv.Itoa(os.Getpid())
+	if Running(device, os.Geteuid()) != nil {
 		t.Error("found a process behind nothing")
 	}
-	l, err := TakeLock(mountpoint)
+	l, err := TakeLock(device)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait := Running(mountpoint, os.Geteuid())
+	wait := Running(device, os.Geteuid())
 	if wait == nil {
 		t.Error("the process was not found")
 	}

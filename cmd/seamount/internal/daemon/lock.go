@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,14 +32,16 @@ func runDirs(uid int) []string {
 		filepath.Join(os.TempDir(), "seamount-"+id))
 }
 
-func lockName(mountpoint string) string { return fileName(mountpoint) + ".lock" }
+// lockName is that of a mount by its device number, which no other mount has
+// at the same time; another one at the same mountpoint has another number.
+func lockName(device string) string { return strings.ReplaceAll(device, ":", "-") + ".lock" }
 
-// TakeLock takes the lock of the mount at mountpoint, in the first directory
-// of this user where it can.
-func TakeLock(mountpoint string) (*Lock, error) {
+// TakeLock takes the lock of the mount with a device number, such as "0:42",
+// in the first directory of this user where it can.
+func TakeLock(device string) (*Lock, error) {
 	var errs []error
 	for _, dir := range runDirs(os.Geteuid()) {
-		l, err := takeLock(dir, lockName(mountpoint))
+		l, err := takeLock(dir, lockName(device))
 		if err == nil {
 			return l, nil
 		}
@@ -82,12 +85,12 @@ func (l *Lock) Release() error {
 	return errors.Join(os.Remove(l.file.Name()), l.file.Close())
 }
 
-// Running finds out whether the process behind the mount of user uid at
-// mountpoint runs, and returns what waits for its end; nil if it does not run.
-// It is to be called before the mount is taken away.
-func Running(mountpoint string, uid int) (wait func(context.Context) error) {
+// Running finds out whether the process behind the mount of user uid with a
+// device number runs, and returns what waits for its end; nil if it does not
+// run. It is to be called before the mount is taken away.
+func Running(device string, uid int) (wait func(context.Context) error) {
 	for _, dir := range runDirs(uid) {
-		f, err := os.OpenFile(filepath.Join(dir, lockName(mountpoint)), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		f, err := os.OpenFile(filepath.Join(dir, lockName(device)), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		if err != nil {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 // mount is a line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
 type mount struct {
 	path, fstype, source string
+	device               string // major:minor
 	options              string // of the file system
 }
 
@@ -57,7 +58,7 @@ func parseMounts(text string) mounts {
 		if !ok || len(l) < 6 || len(r) < 2 {
 			continue
 		}
-		m := mount{path: unescape(l[4]), fstype: r[0], source: unescape(r[1])}
+		m := mount{path: unescape(l[4]), fstype: r[0], source: unescape(r[1]), device: l[2]}
 		if len(r) > 2 {
 			m.options = r[2]
 		}

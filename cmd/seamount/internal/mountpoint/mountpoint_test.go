@@ -154,9 +154,9 @@ func TestParseMounts(t *testing.T) {
 garbage - x
 40 35 0:5 / /x rw master:1 propagate_from:2 - tmpfs none rw`)
 	want := mounts{
-		{"/sys", "sysfs", "sysfs", "rw"},
-		{`/a b\c`, "fuse.seamount", "host:d ir", "rw,user_id=1000,group_id=7"},
-		{"/x", "tmpfs", "none", "rw"},
+		{"/sys", "sysfs", "sysfs", "0:20", "rw"},
+		{`/a b\c`, "fuse.seamount", "host:d ir", "98:0", "rw,user_id=1000,group_id=7"},
+		{"/x", "tmpfs", "none", "0:5", "rw"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(mount{})); diff != "" {
 		t.Error(diff)

@@ -18,6 +18,7 @@ const Type = "fuse.seamount"
 // Mounted is a mount of seamount.
 type Mounted struct {
 	Path   string // resolved
+	Device string // its device number, such as "0:42"
 	UserID int    // of the user who mounted it
 }
 
@@ -39,7 +40,7 @@ func (s System) Mounted(path string) (Mounted, error) {
 	if m.fstype != Type {
 		return Mounted{}, &Problem{resolved, "a mount of type " + m.fstype + ", not of seamount", "umount " + resolved}
 	}
-	return Mounted{resolved, m.userID()}, nil
+	return Mounted{resolved, m.device, m.userID()}, nil
 }
 
 // busyRetries is how often, and busyPause how long apart, a mount that is in
