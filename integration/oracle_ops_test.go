@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,35 +24,54 @@ type oracleOp struct {
 func (op oracleOp) String() string {
 	var b strings.Builder
 	b.WriteString(op.Name)
-	if op.Path != "" || op.Path2 != "" {
-		fmt.Fprintf(&b, " %q", op.Path)
+	for _, p := range []string{op.Path, op.Path2} {
+		if p != "" {
+			b.WriteString(" " + strings.ReplaceAll(strconv.Quote(p), longName(), "nnn..."))
+		}
 	}
-	if op.Path2 != "" {
-		fmt.Fprintf(&b, " %q", op.Path2)
+	for _, slot := range []int{op.Slot, op.Slot2} {
+		if slot >= 0 {
+			fmt.Fprintf(&b, " fd%d", slot)
+		}
 	}
-	if op.Slot >= 0 {
-		fmt.Fprintf(&b, " fd%d", op.Slot)
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"flags", int64(op.Flags)}, {"off", op.Off}, {"n", op.N}, {"uid", int64(op.UID)}, {"gid", int64(op.GID)},
+		{"atime", op.Atime}, {"mtime", op.Mtime}, {"fill", int64(op.Fill)},
+	} {
+		if f.value != 0 {
+			fmt.Fprintf(&b, " %s=%d", f.name, f.value)
+		}
 	}
-	if op.Slot2 >= 0 {
-		fmt.Fprintf(&b, " fd%d", op.Slot2)
+	if op.Mode != 0 {
+		fmt.Fprintf(&b, " mode=%#o", op.Mode)
 	}
-	fmt.Fprintf(&b, " flags=%#x mode=%#o off=%d n=%d owner=%d:%d times=%d,%d fill=%d",
-		op.Flags, op.Mode, op.Off, op.N, op.UID, op.GID, op.Atime, op.Mtime, op.Fill)
 	return b.String()
 }
 
-// concerns reports whether op and other touch the same name or descriptor.
-func (op oracleOp) concerns(other oracleOp) bool {
-	for _, a := range []string{op.Path, op.Path2} {
-		for _, b := range []string{other.Path, other.Path2} {
-			if a != "" && b != "" && (a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")) {
-				return true
-			}
+func longName() string { return strings.Repeat("n", 255) }
+
+// names are the names that op works on.
+func (op oracleOp) names() []string {
+	var names []string
+	for _, p := range []string{op.Path, op.Path2} {
+		if p != "" && op.Name != "symlink" && !strings.HasPrefix(op.Name, "at:") {
+			names = append(names, p)
 		}
 	}
-	for _, a := range []int{op.Slot, op.Slot2} {
-		if a >= 0 && (a == other.Slot || a == other.Slot2) {
-			return true
+	return names
+}
+
+// concerns reports whether op works on one of the names, on a directory above
+// or on something below.
+func (op oracleOp) concerns(names []string) bool {
+	for _, a := range op.names() {
+		for _, b := range names {
+			if a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/") {
+				return true
+			}
 		}
 	}
 	return false
@@ -94,8 +114,7 @@ func pick[T any](o *oracle, from ...T) T { return from[o.rng.IntN(len(from))] }
 
 // name is one of few, so that operations meet.
 func (o *oracle) name() string {
-	return pick(o, "a", "b", "c", "d", "e", "f", "g.txt", "name with blanks", "\xff\xfe\x01", "ümläut",
-		strings.Repeat("n", 255))
+	return pick(o, "a", "b", "c", "d", "e", "f", "g.txt", "name with blanks", "\xff\xfe\x01", "ümläut", longName())
 }
 
 // path leads to something that may or may not be there.

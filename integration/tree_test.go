@@ -94,3 +94,26 @@ func sameTree(t *testing.T, want, got string) {
 		t.Errorf("%s and %s differ:\n%s", want, got, d)
 	}
 }
+
+// sameAsServed fails the test where the server's directory name is not the
+// tree at want. The times and owners of symbolic links count where the server
+// can set them.
+func (m *mounted) sameAsServed(t *testing.T, want, name string) {
+	t.Helper()
+	must(t, m.sync())
+	w, err := readTree(want)
+	must(t, err)
+	g, err := readTree(filepath.Join(m.served, name))
+	must(t, err)
+	if !m.opts.server.setsLinks() {
+		for name, e := range g {
+			if e.Stat.Type == unix.S_IFLNK {
+				e.Stat.Mtime, e.Stat.UID, e.Stat.GID = w[name].Stat.Mtime, w[name].Stat.UID, w[name].Stat.GID
+				g[name] = e
+			}
+		}
+	}
+	if d := diffTrees(w, g, 1<<62); d != "" || len(w) == 0 {
+		t.Errorf("%s and what the server has (%s) differ:\n%s", want, name, d)
+	}
+}

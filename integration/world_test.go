@@ -39,6 +39,21 @@ func newWorld(root string) (*world, error) {
 	return w, nil
 }
 
+// typeOf is the type of what path names, 0 if there is nothing.
+func (w *world) typeOf(path string) uint32 {
+	var st unix.Stat_t
+	if unix.Fstatat(w.dir, path, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return 0
+	}
+	return st.Mode & unix.S_IFMT
+}
+
+// nameless reports whether the descriptor is of a file that was removed.
+func (w *world) nameless(slot int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(w.fds[slot], &st) == nil && st.Nlink == 0
+}
+
 func (w *world) closeAll() {
 	for i, fd := range w.fds {
 		if fd >= 0 {
@@ -211,6 +226,10 @@ func (w *world) doHandle(op oracleOp) result {
 		n, err := unix.Pread(fd, buf, op.Off)
 		return readResult(buf, n, err)
 	case "read":
+		if isDir(fd) { // there the position is the file system's own too
+			_, err := unix.Pread(fd, make([]byte, 1), 0)
+			return failed(err)
+		}
 		buf := make([]byte, op.N)
 		n, err := unix.Read(fd, buf)
 		return readResult(buf, n, err)
