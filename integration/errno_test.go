@@ -133,6 +133,11 @@ func readlink(path string) error {
 	return err
 }
 
+func listDir(path string) error {
+	_, err := os.ReadDir(path)
+	return err
+}
+
 func TestErrno(t *testing.T) {
 	for _, kind := range serverKinds {
 		t.Run(string(kind), func(t *testing.T) {
