@@ -163,7 +163,7 @@ func (a *app) serve(ctx context.Context, p *plan, child *daemon.Child) error {
 	switch interrupted := cancel(); {
 	case interrupted && err == nil:
 		return errors.Join(errInterrupted, s.abandon())
-	case interrupted:
+	case interrupted, errors.Is(err, dial.ErrInterrupted): // ^C is heard by both
 		return errInterrupted
 	case err != nil:
 		return err
