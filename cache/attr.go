@@ -16,13 +16,13 @@ func (n *Node) fillLocked(a Attr, asked uint64) bool {
 	if a.Nlink == 0 {
 		a.Nlink = max(n.attr.Nlink, uint32(len(n.links)))
 	}
-	changed := !sameContent(a, n.attr)
+	changed, own := !sameContent(a, n.attr), n.guess
 	if n.guess {
 		changed = a.Size != n.attr.Size
 		n.guess = false
 		n.racy = n.racy && n.tree.recentLocked(a.Mtime, now)
 	}
-	if changed {
+	if changed || n.racy && !own {
 		n.gen++
 		n.racy = false
 	}

@@ -23,11 +23,18 @@ type directory struct {
 	expires  time.Time
 	// sorted are the names in the order they are listed; nil when they changed.
 	sorted []dirEntry
+	// numbered are the same in the order of inode numbers.
+	numbered []dirEntry
 	// listing is the reading of this directory that is under way.
 	listing *listing
 	// misses counts questions for single names that a listing would have answered.
 	misses   int
 	missedAt time.Time
+	// openedAt is when a program last listed this directory, or one in it.
+	openedAt time.Time
+	// walked: programs list the directories in it in turn.
+	walked bool
+	run    run
 }
 
 // dirent is a name and what a listing told of it, until it has a node.
@@ -61,7 +68,7 @@ func (d *directory) validLocked() bool {
 
 // touchLocked notes that a name was changed here.
 func (d *directory) touchLocked(name string) {
-	d.sorted = nil
+	d.sorted, d.numbered = nil, nil
 	if d.listing != nil {
 		d.listing.changed[name] = struct{}{}
 	}
@@ -95,7 +102,7 @@ func (d *directory) linkLocked(l link, n *Node) {
 	d.names[l.name] = &dirent{node: n}
 	d.node.tree.entries++
 	d.nodes++
-	d.sorted = nil
+	d.sorted, d.numbered = nil, nil
 }
 
 // removeLocked takes a name away; its node, if any, loses that link.
@@ -237,7 +244,7 @@ func (n *Node) ask(ctx context.Context, name string) (*Node, Stat, error) {
 		e = &dirent{}
 		d.names[name] = e
 		t.entries++
-		d.sorted = nil
+		d.sorted, d.numbered = nil, nil
 	}
 	if e.node == nil {
 		e.attr, e.validAt = a, time.Now()

@@ -78,6 +78,14 @@ func (n *Node) Open(ctx context.Context, flag OpenFlag) (h *Handle, keep bool, e
 			return nil, false, err
 		}
 	}
+	if flag&(OpenWrite|OpenTruncate) == 0 {
+		t.mu.Lock()
+		n.runOnLocked()
+		t.mu.Unlock()
+		if err := n.awaitFetch(ctx); err != nil {
+			return nil, false, err
+		}
+	}
 	if flag&(OpenWrite|OpenTruncate) == 0 && n.cachedWhole() {
 		h = newHandle(n, r, flag, nil)
 		t.mu.Lock()
@@ -119,18 +127,10 @@ func (n *Node) keepLocked() bool {
 func (n *Node) cachedWhole() bool {
 	t := n.tree
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	young := n.pending > 0 || time.Since(n.validAt) <= t.opts.OpenTTL && time.Now().Before(n.expires)
-	size, gen, linked := int64(n.attr.Size), n.gen, len(n.links) > 0
-	t.mu.Unlock()
-	if !young || !linked || size == 0 || size > t.opts.ContentBytes/4 {
-		return false
-	}
-	for idx := range (size + BlockSize - 1) / BlockSize {
-		if !t.blocks.contains(blockKey{n, gen, idx}) {
-			return false
-		}
-	}
-	return true
+	size := int64(n.attr.Size)
+	return young && len(n.links) > 0 && size > 0 && size <= t.opts.ContentBytes/4 && n.wholeLocked()
 }
 
 // openRemote opens the file on the server and takes its attributes.

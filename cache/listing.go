@@ -20,6 +20,9 @@ type Dir struct {
 // OpenDir lists directory n, from the cache when that is valid.
 func (n *Node) OpenDir(ctx context.Context) (*Dir, error) {
 	d := &Dir{node: n}
+	if err := n.opened(ctx); err != nil {
+		return nil, err
+	}
 	return d, d.Refresh(ctx)
 }
 
@@ -84,11 +87,16 @@ func (n *Node) list(ctx context.Context) ([]dirEntry, error) {
 			return d.sortedLocked(), nil
 		}
 		f := d.startListingLocked()
+		n.listers++
 		t.mu.Unlock()
-		if err := f.wait(ctx); err != nil {
+		err := f.wait(ctx)
+		t.mu.Lock()
+		n.listers--
+		if err != nil {
+			n.dropLocked()
+			t.mu.Unlock()
 			return nil, err
 		}
-		t.mu.Lock()
 		// What was just read is good enough for who asked for it, even where the
 		// time to live is already over.
 		if d = n.directoryLocked(); d.complete {
@@ -191,7 +199,7 @@ func (d *directory) mergeLocked(names map[string]*dirent, l *listing) {
 	}
 	t.entries += len(names) - len(d.names)
 	d.names = names
-	d.sorted = nil
+	d.sorted, d.numbered = nil, nil
 	d.complete = true
 	d.listedAt = now
 	d.expires = now.Add(t.ttlLocked(d.node.attr.Mtime, now))

@@ -55,6 +55,12 @@ type Node struct {
 	target      string
 	targetMtime int64
 	held        bool
+	// ahead: fetched before anybody asked, and not used yet. queued: to be
+	// listed ahead. fetching: the reading of the whole file ahead.
+	ahead, queued bool
+	fetching      *flight
+	// listers are the calls that wait for a listing of this directory.
+	listers int
 }
 
 // link is a name in a directory.
@@ -220,7 +226,7 @@ func (n *Node) Forget() {
 // dropLocked gives the memory of a node back when nothing needs it: what is
 // known of it goes on in its dirent.
 func (n *Node) dropLocked() {
-	if n.held || n.pending > 0 || len(n.handles) > 0 || n == n.tree.root || len(n.links) > 1 {
+	if n.held || n.listers > 0 || n.ahead || n.queued || n.fetching != nil || n.pending > 0 || len(n.handles) > 0 || n == n.tree.root || len(n.links) > 1 {
 		return
 	}
 	if n.dir != nil {

@@ -35,6 +35,9 @@ type Options struct {
 	// ReadAheadMax bounds the read-ahead of one handle, in bytes. Default 8
 	// MiB; negative: none.
 	ReadAheadMax int64
+	// NoPrefetch fetches nothing before it is asked for, but for read-ahead in
+	// a file.
+	NoPrefetch bool
 	// Follow shows what symbolic links lead to in their place.
 	Follow bool
 	// Invalidate tells that the content or attributes of a node that the kernel

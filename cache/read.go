@@ -279,11 +279,11 @@ func (h *Handle) fetchAhead(ra *readAhead, from, to int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for idx := from; idx*BlockSize < to; idx++ {
-		if !t.ahead.TryAcquire(BlockSize) {
+		if !t.window.TryAcquire(BlockSize) {
 			return
 		}
-		if r.fetchLocked(h, idx, func() { t.ahead.Release(BlockSize) }) == nil {
-			t.ahead.Release(BlockSize)
+		if r.fetchLocked(h, idx, func() { t.window.Release(BlockSize) }) == nil {
+			t.window.Release(BlockSize)
 		}
 		ra.done = (idx + 1) * BlockSize
 	}

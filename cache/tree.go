@@ -19,7 +19,7 @@ type Tree struct {
 	opts   Options
 	blocks *blockCache
 	dirty  *semaphore.Weighted // bytes written and not acknowledged
-	ahead  *semaphore.Weighted // bytes of content being fetched that nobody waits for yet
+	window *semaphore.Weighted // bytes of large files being read ahead
 
 	// ctx ends when the tree is closed: changes and the closing of files use
 	// it. reads ends when closing begins.
@@ -45,6 +45,7 @@ type Tree struct {
 	skew int64
 	// handles are the open ones, for Close.
 	handles map[*Handle]struct{}
+	ahead   ahead
 	// entries counts the dirents of all listings.
 	entries int
 }
@@ -59,7 +60,8 @@ func New(r Remote, o Options) *Tree {
 		opts:      o,
 		blocks:    newBlockCache(o.ContentBytes),
 		dirty:     semaphore.NewWeighted(o.DirtyBytes),
-		ahead:     semaphore.NewWeighted(max(o.ReadAheadMax, BlockSize)),
+		window:    semaphore.NewWeighted(max(o.ReadAheadMax, BlockSize)),
+		ahead:     ahead{files: semaphore.NewWeighted(aheadFiles)},
 		ctx:       ctx,
 		cancel:    cancel,
 		reads:     reads,
