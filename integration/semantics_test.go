@@ -83,7 +83,7 @@ func TestLargeFile(t *testing.T) {
 // TestLargeDirectory lists a directory of many entries, seeks in it and looks
 // each up.
 func TestLargeDirectory(t *testing.T) {
-	n := size(5000, 100_000)
+	n := size(2000, 100_000)
 	onEveryServer(t, func(t *testing.T, m *mounted) {
 		dir := m.served + "/many"
 		must(t, os.Mkdir(dir, 0o755))
