@@ -136,34 +136,32 @@ func (n *Node) cachedWhole() bool {
 // openRemote opens the file on the server and takes its attributes.
 func (n *Node) openRemote(ctx context.Context, flag OpenFlag) (File, error) {
 	t := n.tree
-	for {
-		t.mu.Lock()
-		asked, l := t.seq, link{}
-		if len(n.links) > 0 {
-			l = n.links[0]
-		}
-		t.mu.Unlock()
-		var f File
-		var a Attr
-		err := n.withPath(ctx, func(path string) (err error) {
-			f, a, err = t.remote.Open(ctx, path, flag, 0)
-			return err
-		})
-		if isNoEntry(err) {
-			err = n.vanished(ctx, l, asked)
-			if err == nil {
-				err = errStale
-			}
-			return nil, err
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := n.takeOpened(ctx, l, a, asked, flag); err != nil {
-			return nil, errors.Join(err, f.Close(t.ctx))
-		}
-		return f, nil
+	t.mu.Lock()
+	asked, l := t.seq, link{}
+	if len(n.links) > 0 {
+		l = n.links[0]
 	}
+	t.mu.Unlock()
+	var f File
+	var a Attr
+	err := n.withPath(ctx, func(path string) (err error) {
+		f, a, err = t.remote.Open(ctx, path, flag, 0)
+		return err
+	})
+	if isNoEntry(err) {
+		err = n.vanished(ctx, l, asked)
+		if err == nil {
+			err = errStale
+		}
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := n.takeOpened(ctx, l, a, asked, flag); err != nil {
+		return nil, errors.Join(err, f.Close(t.ctx))
+	}
+	return f, nil
 }
 
 // takeOpened takes the attributes that came with an open.

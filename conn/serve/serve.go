@@ -10,8 +10,9 @@
 // Shells, commands, environment variables, terminals and forwardings are
 // refused with a failure reply, as RFC 4254 has it.
 //
-// SFTP is pkg/sftp's Server with Root as its working directory, running with
-// the rights of this process. It is a starting point and no jail: an absolute
+// SFTP is pkg/sftp's Server with Root as the login directory, running with the
+// rights of this process: REALPATH of a relative path begins there, any other
+// relative path in the working directory of the process. It is a starting point and no jail: an absolute
 // path, or "..", reaches whatever this process may reach. So it belongs on
 // loopback or behind an authentication that is worth as much as the account.
 //

@@ -119,7 +119,12 @@ func TestSFTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := c.Create(name)
+		// A client learns where it is, and goes on from there.
+		login, err := c.RealPath(".")
+		if err != nil || login != root {
+			t.Fatalf("login directory %q, %v", login, err)
+		}
+		f, err := c.Create(filepath.Join(login, name))
 		if err != nil {
 			t.Fatal(err)
 		}

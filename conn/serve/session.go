@@ -89,11 +89,14 @@ func (s *Server) serveSFTP(ch ssh.Channel) {
 }
 
 func (s *Server) runSFTP(ch ssh.Channel) error {
-	opts := []sftp.ServerOption{sftp.WithServerWorkingDirectory(s.opts.Root)}
+	var opts []sftp.ServerOption
 	if s.opts.ReadOnly {
 		opts = append(opts, sftp.ReadOnly())
 	}
-	server, err := sftp.NewServer(ch, opts...)
+	server, err := sftp.NewServer(struct {
+		io.Reader
+		io.WriteCloser
+	}{&rebased{r: ch, root: s.opts.Root}, ch}, opts...)
 	if err != nil {
 		return err
 	}
