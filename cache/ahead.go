@@ -34,6 +34,8 @@ type ahead struct {
 	// listed counts the listings that came to use: it is what the walk may go
 	// ahead by.
 	listed int
+	// walkedAt is when a walk last went on.
+	walkedAt time.Time
 	// reading is when files were last read in turn.
 	reading time.Time
 	files   *semaphore.Weighted
@@ -98,6 +100,13 @@ func (t *Tree) sweepLocked(now time.Time) {
 	}
 	clear(a.unused[len(keep):])
 	a.unused = keep
+	if len(a.walk) > 0 && now.Sub(a.walkedAt) > life {
+		for _, n := range a.walk {
+			n.queued = false
+			n.dropLocked()
+		}
+		a.walk = nil
+	}
 }
 
 // together is how long after one another two calls of one walk may come: the

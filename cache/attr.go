@@ -9,6 +9,12 @@ import (
 // fillLocked takes what the server told of n after the change numbered asked.
 // It reports whether it was taken: an answer older than a change is not.
 func (n *Node) fillLocked(a Attr, asked uint64) bool {
+	return n.fillOwnLocked(a, asked, false)
+}
+
+// fillOwnLocked is fillLocked for an answer that may be to our own change: then
+// it is no news of another client, and young content stays.
+func (n *Node) fillOwnLocked(a Attr, asked uint64, own bool) bool {
 	if n.pending > 0 || n.seq > asked {
 		return false
 	}
@@ -16,11 +22,12 @@ func (n *Node) fillLocked(a Attr, asked uint64) bool {
 	if a.Nlink == 0 {
 		a.Nlink = max(n.attr.Nlink, uint32(len(n.links)))
 	}
-	changed, own := !sameContent(a, n.attr), n.guess
+	changed := !sameContent(a, n.attr)
 	if n.guess {
-		changed = a.Size != n.attr.Size
+		// Our write explains a new mtime. What another client changed just
+		// before it does not show any more: the content stays racy.
+		changed, own = a.Size != n.attr.Size, true
 		n.guess = false
-		n.racy = n.racy && n.tree.recentLocked(a.Mtime, now)
 	}
 	if changed || n.racy && !own {
 		n.gen++
@@ -88,22 +95,26 @@ func (n *Node) Attr(ctx context.Context) (Stat, error) {
 		r = n.road
 	}
 	t.mu.Unlock()
-	if r != nil {
+	switch {
+	case r != nil:
 		if err := r.flush(ctx); err != nil && ctx.Err() != nil {
 			return Stat{}, err
 		}
-		return n.Attr(ctx)
-	}
-	if asking != nil {
+	case asking != nil:
 		select {
 		case <-asking:
-			return n.Attr(ctx)
 		case <-ctx.Done():
 			return Stat{}, ctx.Err()
 		}
 	}
-	if err := n.refresh(ctx); err != nil {
-		return Stat{}, err
+	t.mu.Lock()
+	// While somebody keeps writing, what he writes is as good as an answer.
+	known := n.freshLocked() || n.pending > 0
+	t.mu.Unlock()
+	if !known {
+		if err := n.refresh(ctx); err != nil {
+			return Stat{}, err
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,6 +170,7 @@ func (n *Node) take(ctx context.Context, l link, a Attr, asked uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !gone {
+		n.preferLocked(l)
 		n.fillLocked(a, asked)
 		return nil
 	}
@@ -234,9 +246,10 @@ func (t *Tree) replaceLocked(l link, n *Node, a Attr) {
 func (n *Node) vanished(ctx context.Context, l link, asked uint64) error {
 	t := n.tree
 	t.mu.Lock()
-	gone := n.seq <= asked && n.pending == 0
-	if gone && l.parent != nil && l.parent.dir != nil {
-		l.parent.dir.removeLocked(l)
+	if n.currentLocked(asked) && l.parent != nil && l.parent.dir != nil && !t.movingLocked(l) {
+		if e := l.parent.dir.names[l.name]; e != nil && e.node == n {
+			l.parent.dir.removeLocked(l)
+		}
 	}
 	open := len(n.handles) > 0
 	t.mu.Unlock()

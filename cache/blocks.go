@@ -24,11 +24,14 @@ type blockCache struct {
 	limit int64
 }
 
+// blockCost is what a block takes, with its entry and the node it keeps.
+func blockCost(b []byte) int64 { return int64(cap(b)) + 1<<10 }
+
 func newBlockCache(limit int64) *blockCache {
 	c := &blockCache{limit: limit}
 	// The bound is bytes, not entries; a size above zero cannot fail.
 	c.lru, _ = simplelru.NewLRU(math.MaxInt32, func(_ blockKey, b []byte) {
-		c.bytes -= int64(cap(b))
+		c.bytes -= blockCost(b)
 	})
 	return c
 }
@@ -50,7 +53,7 @@ func (c *blockCache) put(k blockKey, b []byte) {
 	defer c.mu.Unlock()
 	c.lru.Remove(k)
 	c.lru.Add(k, b)
-	c.bytes += int64(cap(b))
+	c.bytes += blockCost(b)
 	for c.bytes > c.limit && c.lru.Len() > 1 {
 		c.lru.RemoveOldest()
 	}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -35,27 +36,30 @@ func (h *Handle) Copy(ctx context.Context, off int64, dst *Handle, dstOff, lengt
 	if err := h.road.flush(ctx); err != nil {
 		return 0, err
 	}
-	var copied int64
+	var copied atomic.Int64
 	r := dst.road
-	c := &change{op: opCopy, waited: true, run: func(context.Context) (Attr, error) {
-		var err error
-		copied, err = from.CopyTo(ctx, to, off, length, dstOff)
-		if err != nil && copied == 0 {
-			return Attr{}, err
+	c := &change{op: opCopy, waited: true, run: func(running context.Context) (Attr, error) {
+		// It ends with its caller, and with the tree.
+		running, cancel := context.WithCancel(running)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		n, err := from.CopyTo(running, to, off, length, dstOff)
+		copied.Store(n)
+		if n > 0 {
+			dst.node.copied(dstOff, n)
+			err = nil
 		}
-		return Attr{}, nil
+		return Attr{}, err
 	}}
 	r.mu.Lock()
 	r.addLocked(c, func() { dst.node.wroteLocked(dstOff) })
 	dst.dirty = true
 	r.pumpLocked()
 	r.mu.Unlock()
-	<-c.done // ends with ctx, which the copying itself heeds
-	if c.err != nil {
-		return 0, c.err
+	if err := r.wait(ctx, c); err != nil {
+		return 0, err
 	}
-	dst.node.copied(dstOff, copied)
-	return copied, nil
+	return copied.Load(), nil
 }
 
 // copied shows in the tree what the server copied into n.
@@ -69,8 +73,7 @@ func (n *Node) copied(off, length int64) {
 	t := n.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seq++
-	n.seq = t.seq
+	n.bumpLocked()
 	n.wroteLocked(off + length)
 	n.expireLocked()
 	for idx := off / BlockSize; idx*BlockSize < off+length; idx++ {

@@ -28,8 +28,12 @@ type directory struct {
 	// listing is the reading of this directory that is under way.
 	listing *listing
 	// misses counts questions for single names that a listing would have answered.
-	misses   int
-	missedAt time.Time
+	misses int
+	// gone are the names that were taken away here, with the Tree.seq of that;
+	// those before goneBefore are forgotten.
+	gone       map[string]uint64
+	goneBefore uint64
+	missedAt   time.Time
 	// openedAt is when a program last listed this directory, or one in it.
 	openedAt time.Time
 	// walked: programs list the directories in it in turn.
@@ -78,11 +82,26 @@ func (d *directory) touchLocked(name string) {
 // its own times are the server's to tell.
 func (d *directory) changedLocked(name string) {
 	d.touchLocked(name)
-	t := d.node.tree
-	t.seq++
-	d.node.seq = t.seq
+	d.node.bumpLocked()
 	d.node.expireLocked()
 	d.node.doubtful = d.node.pending > 0
+}
+
+// goneLocked notes that a name was taken away here: an answer that was asked for
+// before may still know it.
+func (d *directory) goneLocked(name string) {
+	const most = 1024
+	t := d.node.tree
+	if d.gone == nil || len(d.gone) >= most {
+		d.gone, d.goneBefore = make(map[string]uint64), t.seq
+	}
+	d.gone[name] = t.seq
+}
+
+// goneSinceLocked reports whether a name may have been taken away here after
+// the change numbered asked.
+func (d *directory) goneSinceLocked(name string, asked uint64) bool {
+	return d.gone[name] > asked || d.goneBefore > asked
 }
 
 // addLocked makes a node for a name that was just made. What it replaced is gone.
@@ -125,9 +144,11 @@ func (d *directory) dropNodeLocked(l link, e *dirent) {
 	e.node = nil
 	d.nodes--
 	n.unlinkLocked(l)
-	if len(n.links) == 0 && d.node.tree.inos[n.ino] == n && !n.held && len(n.handles) == 0 {
-		delete(d.node.tree.inos, n.ino)
+	if len(n.links) == 0 && n.dir != nil {
+		n.tree.entries -= len(n.dir.names)
+		n.dir.names, n.dir.nodes = make(map[string]*dirent), 0
 	}
+	n.dropLocked()
 }
 
 // nodeLocked returns the node of a name, made from what the listing told.
@@ -197,6 +218,7 @@ func (d *directory) knownLocked(name string) (*Node, Stat, error, bool) {
 	if !n.freshLocked() {
 		return nil, Stat{}, nil, false
 	}
+	n.preferLocked(link{d.node, name})
 	return n, n.statLocked(), nil, true
 }
 
@@ -234,11 +256,16 @@ func (n *Node) ask(ctx context.Context, name string) (*Node, Stat, error) {
 	d := n.directoryLocked()
 	e := d.names[name]
 	if err != nil {
-		if isNoEntry(err) && e != nil && (e.node == nil || e.node.seq <= asked && e.node.pending == 0) {
+		current := e != nil && e.seq <= asked && (e.node == nil || e.node.currentLocked(asked))
+		if isNoEntry(err) && current && !t.movingLocked(link{n, name}) {
 			d.removeLocked(link{n, name})
 		}
 		t.mu.Unlock()
 		return nil, Stat{}, err
+	}
+	if e == nil && d.goneSinceLocked(name, asked) {
+		t.mu.Unlock()
+		return n.Lookup(ctx, name) // it may be of before that
 	}
 	if e == nil {
 		e = &dirent{}
@@ -247,7 +274,9 @@ func (n *Node) ask(ctx context.Context, name string) (*Node, Stat, error) {
 		d.sorted, d.numbered = nil, nil
 	}
 	if e.node == nil {
-		e.attr, e.validAt = a, time.Now()
+		if e.seq <= asked {
+			e.attr, e.validAt = a, time.Now()
+		}
 		defer t.mu.Unlock()
 		child := d.nodeLocked(name, e)
 		return child, child.statLocked(), nil

@@ -73,8 +73,7 @@ func (n *Node) Open(ctx context.Context, flag OpenFlag) (h *Handle, keep bool, e
 	r := n.roadOf()
 	flag &^= OpenAppend // the kernel chooses the offsets
 	if flag&OpenTruncate != 0 {
-		// What was written before must not arrive after the truncation.
-		if err := r.flush(ctx); err != nil && ctx.Err() != nil {
+		if err := n.readyToTruncate(ctx); err != nil {
 			return nil, false, err
 		}
 	}
@@ -100,6 +99,18 @@ func (n *Node) Open(ctx context.Context, flag OpenFlag) (h *Handle, keep bool, e
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return h, n.keepLocked(), nil
+}
+
+// readyToTruncate makes sure that the name leads to n, and that what was
+// written before does not arrive after the truncation.
+func (n *Node) readyToTruncate(ctx context.Context) error {
+	if err := n.confirmName(ctx); err != nil {
+		return err
+	}
+	if err := n.roadOf().flush(ctx); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return nil
 }
 
 // notRegular is why something that is not a regular file cannot be opened.
@@ -128,9 +139,22 @@ func (n *Node) cachedWhole() bool {
 	t := n.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	young := n.pending > 0 || time.Since(n.validAt) <= t.opts.OpenTTL && time.Now().Before(n.expires)
+	young := time.Since(n.validAt) <= t.opts.OpenTTL && time.Now().Before(n.expires)
 	size := int64(n.attr.Size)
-	return young && len(n.links) > 0 && size > 0 && size <= t.opts.ContentBytes/4 && n.wholeLocked()
+	return young && n.readableLocked() && len(n.links) > 0 && size > 0 && size <= t.opts.ContentBytes/4 && n.wholeLocked()
+}
+
+// readableLocked reports whether the server would surely let us read: else it
+// must be asked, even for what is cached.
+func (n *Node) readableLocked() bool {
+	f := n.tree.remote.Features()
+	if f.LoginKnown && f.LoginUID == 0 {
+		return true
+	}
+	if f.LoginKnown && f.LoginUID == n.attr.UID {
+		return n.attr.Mode&0400 != 0
+	}
+	return n.attr.Mode&0004 != 0
 }
 
 // openRemote opens the file on the server and takes its attributes.
@@ -170,11 +194,7 @@ func (n *Node) takeOpened(ctx context.Context, l link, a Attr, asked uint64, fla
 	if flag&OpenTruncate != 0 {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.seq++
-		n.seq = t.seq
-		n.gen++
-		n.racy = false
-		n.fillLocked(a, n.seq)
+		n.truncatedLocked(a)
 		return nil
 	}
 	if err := n.take(ctx, l, a, asked); err != nil {
@@ -189,14 +209,25 @@ func (n *Node) takeOpened(ctx context.Context, l link, a Attr, asked uint64, fla
 	return nil
 }
 
+// truncatedLocked takes the attributes of a file that was just truncated.
+func (n *Node) truncatedLocked(a Attr) {
+	n.bumpLocked()
+	n.gen++
+	n.racy = false
+	n.fillLocked(a, n.seq)
+}
+
 // newHandle makes a handle and counts it.
 func newHandle(n *Node, r *road, flag OpenFlag, f File) *Handle {
 	h := &Handle{node: n, road: r, flag: flag, remote: f}
 	r.mu.Lock()
 	h.heardWrite, h.heardSync = r.errSeq, r.errSeq
-	r.mu.Unlock()
 	n.tree.mu.Lock()
 	defer n.tree.mu.Unlock()
+	if n.failed {
+		h.heardSync-- // nobody was told: the next fsync or close tells
+	}
+	r.mu.Unlock()
 	n.handles = append(n.handles, h)
 	n.tree.handles[h] = struct{}{}
 	return h
@@ -226,7 +257,7 @@ func (h *Handle) lazyOpen(ctx context.Context) (File, error) {
 	}
 	t.mu.Unlock()
 	if closed {
-		return nil, errors.Join(syscall.EBADF, f.Close(ctx))
+		return nil, errors.Join(syscall.EBADF, f.Close(t.ctx))
 	}
 	return f, nil
 }
@@ -257,6 +288,7 @@ func (h *Handle) heardLocked(seen *uint64) error {
 		return nil
 	}
 	*seen = h.road.errSeq
+	h.road.toldLocked()
 	return h.road.err
 }
 
@@ -307,8 +339,8 @@ func (h *Handle) askAfterWrite() {
 // learns how the server's clock stands to ours.
 func (n *Node) takeOwnLocked(a Attr, asked uint64) {
 	guessed := n.guess
-	if n.fillLocked(a, asked) && guessed {
-		n.racy = true
+	fresh := time.Since(n.answeredAt) < time.Second
+	if n.fillOwnLocked(a, asked, true) && guessed && fresh {
 		if skew := a.Mtime - time.Now().Unix(); skew < -1 || skew > 1 {
 			n.tree.skew = skew
 		} else {

@@ -63,6 +63,7 @@ func (d *Dir) Lookup(i int) (*Node, Stat, error) {
 	if d.node.dir != nil {
 		if e := d.node.dir.names[name]; e != nil && (e.node != nil || e.attr.Mode != 0) {
 			n := d.node.dir.nodeLocked(name, e)
+			n.preferLocked(link{d.node, name})
 			return n, n.statLocked(), nil
 		}
 	}
@@ -82,7 +83,7 @@ func (n *Node) list(ctx context.Context) ([]dirEntry, error) {
 			return nil, nil // a removed directory is empty
 		}
 		d := n.directoryLocked()
-		if d.validLocked() {
+		if d.validLocked() && n.readableLocked() {
 			defer t.mu.Unlock()
 			return d.sortedLocked(), nil
 		}
@@ -169,6 +170,13 @@ func (t *Tree) followLinks(ctx context.Context, dir *Node, names map[string]*dir
 // was read stay as they are here.
 func (d *directory) mergeLocked(names map[string]*dirent, l *listing) {
 	t, now := d.node.tree, time.Now()
+	for m := range t.moves {
+		for _, x := range []link{m.from, m.to} {
+			if x.parent == d.node {
+				l.changed[x.name] = struct{}{}
+			}
+		}
+	}
 	for name := range l.changed {
 		delete(names, name)
 		if e := d.names[name]; e != nil {

@@ -51,13 +51,19 @@ func (n *Node) doubt(name string, err error) {
 		d.complete = false
 		return
 	}
-	if isNoEntry(err) || errors.Is(err, syscall.EEXIST) || errors.Is(err, context.Canceled) {
+	if isNoEntry(err) || errors.Is(err, syscall.EEXIST) || unanswered(err) {
 		d.complete = false
 		e.validAt = e.validAt.Add(-t.opts.AttrTTLMax)
 		if e.node != nil {
 			e.node.expireLocked()
 		}
 	}
+}
+
+// unanswered reports whether err leaves open what the server did.
+func unanswered(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOTCONN)
 }
 
 // Mkdir makes a directory with the permission bits of mode.
@@ -104,7 +110,7 @@ func (n *Node) Link(ctx context.Context, name string, target *Node) (Stat, error
 	target.links = append(target.links, l)
 	d.linkLocked(l, target)
 	d.changedLocked(name)
-	target.seq = t.seq // an older answer has an older link count
+	target.bumpLocked() // an older answer has an older link count
 	return target.statLocked(), nil
 }
 
@@ -149,6 +155,7 @@ func (n *Node) remove(ctx context.Context, name string, ask func(ctx context.Con
 	d := n.directoryLocked()
 	d.removeLocked(link{n, name})
 	d.changedLocked(name)
+	d.goneLocked(name)
 	return nil
 }
 
@@ -168,8 +175,10 @@ func (n *Node) Rename(ctx context.Context, name string, to *Node, newName string
 	if err := t.awaitSent(ctx, moved, replaced); err != nil {
 		return err
 	}
-	err := n.withChild(ctx, name, func(oldPath string) error {
-		return to.withChild(ctx, newName, func(newPath string) error {
+	m := t.beginMove(link{n, name}, link{to, newName})
+	defer t.endMove(m)
+	err := n.withChildMoving(ctx, m, name, func(oldPath string) error {
+		return to.withChildMoving(ctx, m, newName, func(newPath string) error {
 			return t.remote.Rename(ctx, oldPath, newPath, noReplace)
 		})
 	})
@@ -179,7 +188,7 @@ func (n *Node) Rename(ctx context.Context, name string, to *Node, newName string
 		return err
 	}
 	if t.mayBeLinks(moved, replaced) {
-		if n.exists(ctx, name) {
+		if n.exists(ctx, m, name) {
 			return nil
 		}
 	}
@@ -202,8 +211,8 @@ func (t *Tree) mayBeLinks(a, b *Node) bool {
 }
 
 // exists asks the server for a name of n.
-func (n *Node) exists(ctx context.Context, name string) bool {
-	return n.withChild(ctx, name, func(path string) error {
+func (n *Node) exists(ctx context.Context, m *move, name string) bool {
+	return n.withChildMoving(ctx, m, name, func(path string) error {
 		_, err := n.tree.remote.Lstat(ctx, path)
 		return err
 	}) == nil
@@ -213,7 +222,7 @@ func (n *Node) exists(ctx context.Context, name string) bool {
 func (t *Tree) moveLocked(from, to link) {
 	src, dst := from.parent.directoryLocked(), to.parent.directoryLocked()
 	e := src.names[from.name]
-	if e != nil && from != to {
+	if e != nil && from != to && (e.node != nil || e.attr.Mode != 0) {
 		child := src.nodeLocked(from.name, e)
 		dst.removeLocked(to)
 		delete(src.names, from.name)
@@ -225,11 +234,13 @@ func (t *Tree) moveLocked(from, to link) {
 			}
 		}
 		dst.linkLocked(to, child)
-	} else if e == nil {
+	} else if from != to {
+		src.removeLocked(from)
 		dst.removeLocked(to)
 		dst.complete = false
 	}
 	src.changedLocked(from.name)
+	src.goneLocked(from.name)
 	dst.changedLocked(to.name)
 }
 
@@ -278,8 +289,11 @@ func (n *Node) Fsyncdir(ctx context.Context) error {
 		f, _, err = t.remote.Open(ctx, path, OpenRead, 0)
 		return err
 	})
-	if err != nil {
-		return nil // it cannot open directories
+	switch {
+	case errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.EACCES):
+		return nil // it cannot open directories, or not this one
+	case err != nil:
+		return err
 	}
 	err = f.Sync(ctx)
 	if errors.Is(err, syscall.ENOTSUP) {
@@ -294,6 +308,11 @@ func (n *Node) Create(ctx context.Context, name string, flag OpenFlag, mode uint
 	t := n.tree
 	if len(name) > nameMax {
 		return nil, nil, Stat{}, syscall.ENAMETOOLONG
+	}
+	if child := n.child(name); child != nil && flag&OpenTruncate != 0 {
+		if err := child.readyToTruncate(ctx); err != nil && err != errStale {
+			return nil, nil, Stat{}, err
+		}
 	}
 	var f File
 	var a Attr
@@ -322,12 +341,7 @@ func (n *Node) created(name string, a Attr, flag OpenFlag) (*Node, Stat) {
 	if child := n.child(name); child != nil && flag&OpenExclusive == 0 && child.typ == syscall.S_IFREG {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.seq++
-		child.seq = t.seq
-		if child.pending == 0 {
-			child.gen++
-			child.fillLocked(a, child.seq)
-		}
+		child.truncatedLocked(a)
 		n.directoryLocked().touchLocked(name)
 		return child, child.statLocked()
 	}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,8 +33,16 @@ type Node struct {
 	validAt, expires time.Time
 	// seq is the Tree.seq of the latest change; pending counts those of them
 	// that have no answer yet.
-	seq     uint64
-	pending int
+	// changed is that of the latest change alone; seq also counts its answer.
+	seq, changed uint64
+	pending      int
+	// sizeSeq is the seq of the latest change, or answer to one, that may have
+	// made the file longer.
+	sizeSeq uint64
+	// answeredAt is when the latest change was answered. failed: one failed, and
+	// nobody has been told.
+	answeredAt time.Time
+	failed     bool
 	// doubtful: attr was out of date when a change was applied to it, so that
 	// with that change pending it is not what the server will tell.
 	doubtful bool
@@ -120,15 +129,20 @@ func (n *Node) joinLocked(name string) (string, bool) {
 // withPath calls f with the node's path, and again with the new one when f
 // found nothing because a directory on the way was renamed meanwhile.
 func (n *Node) withPath(ctx context.Context, f func(path string) error) error {
-	return n.retryRenamed(ctx, n.pathLocked, f)
+	return n.retryRenamed(ctx, nil, n.pathLocked, f)
 }
 
 // withChild is withPath for a name in directory n.
 func (n *Node) withChild(ctx context.Context, name string, f func(path string) error) error {
-	return n.retryRenamed(ctx, func() (string, bool) { return n.joinLocked(name) }, f)
+	return n.withChildMoving(ctx, nil, name, f)
 }
 
-func (n *Node) retryRenamed(ctx context.Context, build func() (string, bool), f func(path string) error) error {
+// withChildMoving is withChild for the requests of a rename itself.
+func (n *Node) withChildMoving(ctx context.Context, self *move, name string, f func(path string) error) error {
+	return n.retryRenamed(ctx, self, func() (string, bool) { return n.joinLocked(name) }, f)
+}
+
+func (n *Node) retryRenamed(ctx context.Context, self *move, build func() (string, bool), f func(path string) error) error {
 	t := n.tree
 	for {
 		if err := n.awaitDirectories(ctx); err != nil {
@@ -142,13 +156,7 @@ func (n *Node) retryRenamed(ctx context.Context, build func() (string, bool), f 
 			return errStale
 		}
 		err := f(path)
-		if err == nil || !isNoEntry(err) {
-			return err
-		}
-		t.mu.Lock()
-		moved := t.renames != renames
-		t.mu.Unlock()
-		if !moved {
+		if err == nil || !isNoEntry(err) || !t.movedSince(ctx, self, renames) {
 			return err
 		}
 	}
@@ -184,7 +192,7 @@ func (n *Node) parentLocked() *Node {
 	return n.links[0].parent
 }
 
-// below reports whether n is dir or lies below it.
+// belowLocked reports whether n is dir or lies below it.
 func (n *Node) belowLocked(dir *Node) bool {
 	for {
 		if n == dir {
@@ -197,22 +205,25 @@ func (n *Node) belowLocked(dir *Node) bool {
 	}
 }
 
-// Held tells that the kernel knows n: it is kept until Forget.
-func (n *Node) Held() {
+// Held tells that the kernel knows n: it is kept until Forget. Between being
+// looked up and being held it may have been dropped and made again: the node
+// returned is the one to use.
+func (n *Node) Held() *Node {
 	n.tree.mu.Lock()
 	defer n.tree.mu.Unlock()
-	n.held = true
-	if n.tree.inos[n.ino] != nil || len(n.links) == 0 {
-		return
-	}
-	// It was dropped between being looked up and being held.
-	l := n.links[0]
-	if d := l.parent.dir; d != nil {
-		if e := d.names[l.name]; e != nil && e.node == nil {
+	if n.tree.inos[n.ino] != n && len(n.links) > 0 {
+		l := n.links[0]
+		d := l.parent.directoryLocked()
+		if e := d.names[l.name]; e != nil && e.node == nil && n.tree.inos[n.ino] == nil {
 			e.node = n
+			d.nodes++
 			n.tree.inos[n.ino] = n
+		} else if e != nil && e.node != nil && e.node.ino == n.ino {
+			n = e.node
 		}
 	}
+	n.held = true
+	return n
 }
 
 // Forget tells that the kernel no longer knows n.
@@ -226,7 +237,7 @@ func (n *Node) Forget() {
 // dropLocked gives the memory of a node back when nothing needs it: what is
 // known of it goes on in its dirent.
 func (n *Node) dropLocked() {
-	if n.held || n.listers > 0 || n.ahead || n.queued || n.fetching != nil || n.pending > 0 || len(n.handles) > 0 || n == n.tree.root || len(n.links) > 1 {
+	if n.held || n.failed || n.listers > 0 || n.ahead || n.queued || n.fetching != nil || n.pending > 0 || len(n.handles) > 0 || n == n.tree.root || len(n.links) > 1 {
 		return
 	}
 	if n.dir != nil {
@@ -254,6 +265,40 @@ func (n *Node) dropLocked() {
 		}
 		d.nodes--
 		l.parent.dropLocked()
+	}
+}
+
+// bumpLocked numbers a change of n.
+func (n *Node) bumpLocked() {
+	n.tree.seq++
+	n.seq, n.changed = n.tree.seq, n.tree.seq
+}
+
+// preferLocked makes l the name that requests go by: it is the one that was
+// confirmed last.
+func (n *Node) preferLocked(l link) {
+	for i, x := range n.links {
+		if x == l {
+			n.links[0], n.links[i] = n.links[i], n.links[0]
+		}
+	}
+}
+
+// confirmName makes sure that the name which a request will go by still leads
+// to n, where n has several: another client may have replaced one of them, and
+// the change must not hit what is there now.
+func (n *Node) confirmName(ctx context.Context) error {
+	for {
+		n.tree.mu.Lock()
+		several := len(n.links) > 1 && n.pending == 0
+		n.tree.mu.Unlock()
+		if !several {
+			return nil
+		}
+		err := n.refresh(ctx)
+		if !errors.Is(err, errStale) {
+			return err
+		}
 	}
 }
 
@@ -291,10 +336,7 @@ func (n *Node) unlinkLocked(l link) {
 	if n.attr.Nlink > 0 {
 		n.attr.Nlink--
 	}
-	if len(n.links) > 0 {
-		n.tree.seq++
-		n.seq = n.tree.seq // an older answer has an older link count
-	}
+	n.bumpLocked() // an older answer has an older link count
 	if n.typ == syscall.S_IFDIR || n.attr.Nlink < uint32(len(n.links)) {
 		n.attr.Nlink = uint32(len(n.links))
 	}

@@ -12,12 +12,13 @@ import (
 // fetch is a block being read from the server. Its fields but done are
 // guarded by road.mu until done is closed.
 type fetch struct {
-	gen   uint64
-	asked uint64 // Tree.seq when it was asked for
-	stale bool   // the block was written meanwhile
-	done  chan struct{}
-	data  []byte
-	err   error
+	handle *Handle // it is read through
+	gen    uint64
+	asked  uint64 // Tree.seq when it was asked for
+	stale  bool   // the block was written meanwhile
+	done   chan struct{}
+	data   []byte
+	err    error
 }
 
 var zeros [BlockSize]byte
@@ -34,8 +35,13 @@ func (h *Handle) Read(ctx context.Context, off int64, length int) ([][]byte, err
 		if off >= end {
 			return nil, nil
 		}
-		h.readAhead(off, end, size)
-		out, err := h.readBlocks(ctx, off, end)
+		var out [][]byte
+		var err error
+		if h.readAhead(off, end, size) || end-off > randomRead || size <= BlockSize {
+			out, err = h.readBlocks(ctx, off, end)
+		} else {
+			out, err = h.readRandom(ctx, off, end)
+		}
 		if err != errShrunk {
 			return out, err
 		}
@@ -85,6 +91,9 @@ func (h *Handle) prefetch(first, last int64) {
 func (h *Handle) block(ctx context.Context, idx int64) ([]byte, error) {
 	r := h.road
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		r.mu.Lock()
 		data, f, ok := r.lookLocked(idx)
 		if ok {
@@ -92,7 +101,7 @@ func (h *Handle) block(ctx context.Context, idx int64) ([]byte, error) {
 			return data, nil
 		}
 		if f == nil {
-			if blocking := r.blockingLocked(idx); len(blocking) > 0 {
+			if blocking := r.blockingLocked(idx*BlockSize, (idx+1)*BlockSize); len(blocking) > 0 {
 				err := r.awaitLocked(ctx, blocking)
 				r.mu.Unlock()
 				if err != nil {
@@ -104,6 +113,9 @@ func (h *Handle) block(ctx context.Context, idx int64) ([]byte, error) {
 		}
 		r.mu.Unlock()
 		if f == nil {
+			if idx*BlockSize >= h.Size() {
+				return nil, errShrunk // truncated meanwhile
+			}
 			continue
 		}
 		select {
@@ -111,11 +123,11 @@ func (h *Handle) block(ctx context.Context, idx int64) ([]byte, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if f.err != nil {
+		if f.err != nil && f.handle == h {
 			return nil, f.err
 		}
 		r.mu.Lock()
-		good := !f.stale && f.gen == r.gen()
+		good := f.err == nil && !f.stale && f.gen == r.gen()
 		r.mu.Unlock()
 		if good {
 			return f.data, nil
@@ -143,11 +155,11 @@ func (r *road) lookLocked(idx int64) ([]byte, *fetch, bool) {
 }
 
 // blockingLocked returns the changes that the server must have executed before
-// it tells what the block is.
-func (r *road) blockingLocked(idx int64) []*change {
+// it tells what is there from off to end.
+func (r *road) blockingLocked(off, end int64) []*change {
 	var out []*change
 	for _, c := range r.pendingLocked() {
-		if c.isWrite() && c.overlaps(idx*BlockSize, (idx+1)*BlockSize) || c.op == opTruncate || c.op == opCopy {
+		if c.isWrite() && c.overlaps(off, end) || c.op == opTruncate || c.op == opCopy {
 			out = append(out, c)
 		}
 	}
@@ -162,21 +174,22 @@ func (r *road) fetchLocked(h *Handle, idx int64, free func()) *fetch {
 	if _, f, ok := r.lookLocked(idx); ok || f != nil {
 		return nil
 	}
-	if len(r.blockingLocked(idx)) > 0 {
+	if len(r.blockingLocked(idx*BlockSize, (idx+1)*BlockSize)) > 0 {
 		return nil
 	}
 	t.mu.Lock()
-	f := &fetch{gen: n.gen, asked: t.seq, done: make(chan struct{})}
+	f := &fetch{handle: h, gen: n.gen, asked: t.seq, done: make(chan struct{})}
 	size := min(int64(n.attr.Size)-idx*BlockSize, BlockSize)
 	if n.recentContentLocked() {
 		n.racy = true
 	}
 	t.mu.Unlock()
-	if size <= 0 {
+	if size <= 0 || !h.useRemote() {
 		return nil
 	}
 	r.fetching[idx] = f
 	t.background(func() {
+		defer h.settling.Done()
 		r.fetchBlock(h, idx, f, make([]byte, size))
 		if free != nil {
 			free()
@@ -225,7 +238,7 @@ func (r *road) shorterLocked(size int64, f *fetch) bool {
 	t, n := r.tree, r.node
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.pending > 0 || n.seq > f.asked {
+	if r.extendingLocked(size) || n.sizeSeq > f.asked {
 		return true
 	}
 	if n.gen == f.gen && int64(n.attr.Size) > size {
@@ -239,6 +252,17 @@ func (r *road) shorterLocked(size int64, f *fetch) bool {
 	return false
 }
 
+// extendingLocked reports whether a change on its way makes the file longer
+// than size.
+func (r *road) extendingLocked(size int64) bool {
+	for _, c := range r.pendingLocked() {
+		if c.isWrite() && c.end() > size || c.op == opTruncate || c.op == opCopy {
+			return true
+		}
+	}
+	return false
+}
+
 // readAhead is a handle's guess of what is read next.
 type readAhead struct {
 	mu     sync.Mutex
@@ -248,12 +272,10 @@ type readAhead struct {
 }
 
 // readAhead notes a read and starts the reading of what a sequential reader
-// will ask for. The window doubles with every read in sequence; a jump ends it.
-func (h *Handle) readAhead(off, end, size int64) {
+// will ask for. The window doubles with every read in sequence; a jump ends it,
+// and false is returned.
+func (h *Handle) readAhead(off, end, size int64) bool {
 	t := h.node.tree
-	if t.opts.ReadAheadMax < 0 {
-		return
-	}
 	ra := &h.ahead
 	ra.mu.Lock()
 	defer ra.mu.Unlock()
@@ -262,16 +284,20 @@ func (h *Handle) readAhead(off, end, size int64) {
 	if !near {
 		ra.window, ra.done = 0, 0
 		ra.next = end
-		return
+		return false
 	}
 	if off == 0 && ra.next == 0 {
 		ra.window = BlockSize
 	}
 	ra.next = max(ra.next, end)
+	if t.opts.ReadAheadMax < 0 {
+		return true
+	}
 	ra.window = min(max(2*ra.window, 2*BlockSize), t.opts.ReadAheadMax)
 	to := min(ra.next+ra.window, size)
 	from := max(ra.done, ra.next) / BlockSize
 	h.fetchAhead(ra, from, to)
+	return true
 }
 
 func (h *Handle) fetchAhead(ra *readAhead, from, to int64) {

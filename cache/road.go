@@ -2,7 +2,9 @@ package cache
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"time"
 )
 
 // road is the way of a node's changes to the server, and what is known of
@@ -23,6 +25,8 @@ type road struct {
 	// errSeq counts the errors that nobody waited for; err is the latest.
 	errSeq uint64
 	err    error
+	// syncSeq is the errSeq that Sync has told, or a handle.
+	syncSeq uint64
 	// fetching are the blocks being read from the server.
 	fetching map[int64]*fetch
 }
@@ -76,8 +80,8 @@ func (r *road) addLocked(c *change, apply func()) {
 	}
 	t, n := r.tree, r.node
 	t.mu.Lock()
-	t.seq++
-	c.seq, n.seq, c.gen = t.seq, t.seq, n.gen
+	n.bumpLocked()
+	c.seq, c.gen = n.seq, n.gen
 	n.pending++
 	t.roads[r] = struct{}{}
 	if c.send != nil {
@@ -129,13 +133,30 @@ func (r *road) execute(c *change) {
 	case c.isWrite():
 		_, c.err = c.handle.writeRemote(ctx, c.data, c.off)
 	case c.send != nil:
-		p := c.send(ctx)
-		r.sent(c)
-		c.attr, c.err = p.Wait(ctx)
+		c.attr, c.err = r.sendByPath(ctx, c)
 	default:
 		c.attr, c.err = c.run(ctx)
 	}
 	r.finish(c)
+}
+
+// sendByPath sends a change by path, and again by another when a directory on
+// the way was renamed meanwhile.
+func (r *road) sendByPath(ctx context.Context, c *change) (Attr, error) {
+	t := r.tree
+	for first := true; ; first = false {
+		t.mu.Lock()
+		renames := t.renames
+		t.mu.Unlock()
+		p := c.send(ctx)
+		if first {
+			r.sent(c)
+		}
+		a, err := p.Wait(ctx)
+		if !isNoEntry(err) || !t.movedSince(ctx, nil, renames) {
+			return a, err
+		}
+	}
 }
 
 // sent notes that a change by path has been sent, and lets the next one go.
@@ -154,18 +175,18 @@ func (r *road) sent(c *change) {
 func (r *road) finish(c *change) {
 	t, n := r.tree, r.node
 	r.mu.Lock()
-	for i, a := range r.active {
-		if a == c {
-			r.active = append(r.active[:i], r.active[i+1:]...)
-			break
-		}
-	}
+	r.active = slices.DeleteFunc(r.active, func(a *change) bool { return a == c })
 	if c.err != nil && !c.waited {
 		r.errSeq++
 		r.err = c.err
 	}
 	t.mu.Lock()
+	if c.err != nil && !c.waited {
+		n.failed = true
+		t.failed[r] = struct{}{}
+	}
 	n.pending--
+	n.answeredAt = time.Now()
 	if n.pending == 0 {
 		delete(t.roads, r)
 		n.settleLocked(c)
@@ -173,6 +194,9 @@ func (r *road) finish(c *change) {
 	// What was asked before this answer may have been told before the change.
 	t.seq++
 	n.seq = t.seq
+	if c.isWrite() || c.op == opTruncate {
+		n.sizeSeq = n.seq
+	}
 	if c.err != nil {
 		// What the tree shows is not what the server has.
 		n.expireLocked()
@@ -197,22 +221,42 @@ func (r *road) finish(c *change) {
 // settleLocked is called when the last change has its answer: what is shown
 // from now on must be the server's.
 func (n *Node) settleLocked(c *change) {
-	if c.isWrite() || c.err != nil || c.attr.Mode == 0 || c.seq != n.seq {
+	if c.isWrite() || c.err != nil || c.attr.Mode == 0 || c.seq != n.changed {
 		n.expireLocked()
 		return
 	}
-	// Our own change explains a new mtime; a new size only as far as we know it.
-	own := c.attr.Size == n.attr.Size
-	if own {
-		n.guess = true
-	}
-	n.fillLocked(c.attr, c.seq)
+	n.fillOwnLocked(c.attr, n.seq, true)
 }
 
 // pendingLocked returns the changes that have no answer.
 func (r *road) pendingLocked() []*change {
 	all := make([]*change, 0, len(r.active)+len(r.queue))
 	return append(append(all, r.active...), r.queue...)
+}
+
+// unheard returns an error that was told neither to a handle nor by Sync.
+// The next handle of the file hears it all the same.
+func (r *road) unheard() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.syncSeq == r.errSeq {
+		return nil
+	}
+	r.syncSeq = r.errSeq
+	return r.err
+}
+
+// toldLocked notes that a handle is told the road's error.
+func (r *road) toldLocked() {
+	r.syncSeq = r.errSeq
+	t, n := r.tree, r.node
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.failed, r)
+	if n.failed {
+		n.failed = false
+		n.dropLocked()
+	}
 }
 
 // flush waits until every change made so far has its answer.

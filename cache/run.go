@@ -121,6 +121,7 @@ func (t *Tree) readAheadLocked(d *directory, entries []dirEntry) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			n.fetching = nil
+			n.dropLocked()
 			return err
 		})
 	}
@@ -145,6 +146,9 @@ func (n *Node) fetchWhole(ctx context.Context) error {
 	}
 	h := newHandle(n, n.roadOf(), OpenRead, f)
 	defer h.Release()
+	if h.Size() == 0 {
+		return nil
+	}
 	last := (h.Size() - 1) / BlockSize
 	h.prefetch(0, last)
 	for idx := int64(0); idx <= last; idx++ {

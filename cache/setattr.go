@@ -17,6 +17,11 @@ func (n *Node) Setattr(ctx context.Context, h *Handle, s SetAttr) (Stat, error) 
 	if s.Valid == 0 {
 		return n.Attr(ctx)
 	}
+	if h == nil {
+		if err := n.confirmName(ctx); err != nil {
+			return Stat{}, err
+		}
+	}
 	r := n.roadOf()
 	c := &change{op: "setattr"}
 	if s.Valid&SetSize != 0 {
@@ -25,7 +30,7 @@ func (n *Node) Setattr(ctx context.Context, h *Handle, s SetAttr) (Stat, error) 
 	n.route(c, h, s)
 	r.mu.Lock()
 	c.waited = t.opts.Durability == DurabilityCall || n.refusable(h, s)
-	old := n.applyLocked(r, c, s)
+	old := n.applyLocked(r, c, h, s)
 	if s.Valid&SetSize != 0 {
 		r.truncateLocked(old, int64(s.Size))
 	}
@@ -62,7 +67,7 @@ func (r *road) wait(ctx context.Context, c *change) error {
 
 // applyLocked shows the change in the tree, puts it on the road and returns the
 // size before it.
-func (n *Node) applyLocked(r *road, c *change, s SetAttr) (oldSize int64) {
+func (n *Node) applyLocked(r *road, c *change, h *Handle, s SetAttr) (oldSize int64) {
 	r.addLocked(c, func() {
 		oldSize = int64(n.attr.Size)
 		// addLocked has counted this change as pending already.
@@ -79,7 +84,13 @@ func (n *Node) applyLocked(r *road, c *change, s SetAttr) (oldSize int64) {
 		if s.Valid&SetSize != 0 {
 			n.attr.Size = s.Size
 			n.attr.Mtime = time.Now().Unix() + n.tree.skew
-			n.guess = true
+			n.guess, n.racy = true, true
+			n.sizeSeq = n.seq
+			if h == nil {
+				// What is cached may be older than the file that is truncated:
+				// between its end and the new one may be other bytes than zeros.
+				n.gen++
+			}
 		}
 		if s.Valid&SetTimes != 0 {
 			n.attr.Atime, n.attr.Mtime = s.Atime, s.Mtime

@@ -36,8 +36,12 @@ type Tree struct {
 	seq uint64
 	// renames counts the name changes that move paths of other nodes.
 	renames uint64
+	// moves are the renames that are not answered.
+	moves map[*move]struct{}
 	// roads are the nodes with changes without an answer, for Sync.
 	roads map[*road]struct{}
+	// failed are the roads with an error that nobody has been told.
+	failed map[*road]struct{}
 	// unsent are changes by path that are not sent yet: whoever changes one of
 	// the names on that path must wait for them.
 	unsent map[*change]*Node
@@ -68,6 +72,8 @@ func New(r Remote, o Options) *Tree {
 		stopReads: stopReads,
 		inos:      make(map[uint64]*Node),
 		roads:     make(map[*road]struct{}),
+		moves:     make(map[*move]struct{}),
+		failed:    make(map[*road]struct{}),
 		handles:   make(map[*Handle]struct{}),
 		unsent:    make(map[*change]*Node),
 	}
@@ -105,17 +111,18 @@ func (t *Tree) Root(ctx context.Context) (*Node, error) {
 }
 
 // Sync waits until the server has answered every change made before, and
-// returns the first error that nobody has been told.
+// returns the errors that nobody has been told.
 func (t *Tree) Sync(ctx context.Context) error {
 	t.mu.Lock()
-	roads := make([]*road, 0, len(t.roads))
-	for r := range t.roads {
-		roads = append(roads, r)
-	}
+	roads := slices.AppendSeq(slices.Collect(maps.Keys(t.roads)), maps.Keys(t.failed))
 	t.mu.Unlock()
 	var errs []error
 	for _, r := range roads {
-		errs = append(errs, r.flush(ctx))
+		err := r.flush(ctx)
+		if ctx.Err() == nil {
+			err = r.unheard()
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -153,7 +160,7 @@ func (t *Tree) background(f func()) {
 	}()
 }
 
-// ttl is how long attributes with this mtime are believed.
+// ttlLocked is how long attributes with this mtime are believed.
 func (t *Tree) ttlLocked(mtime int64, now time.Time) time.Duration {
 	age := time.Duration(now.Unix()+t.skew-mtime) * time.Second
 	return min(max(age/10, t.opts.AttrTTLMin), t.opts.AttrTTLMax)
@@ -183,9 +190,9 @@ func (t *Tree) lookAt(ctx context.Context, path string) (Attr, error) {
 		return t.remote.Lstat(ctx, path)
 	}
 	a, err := t.remote.Stat(ctx, path)
-	if err != nil {
+	if isNoEntry(err) || errors.Is(err, syscall.ELOOP) {
 		// A link that leads nowhere is shown as the link it is.
 		return t.remote.Lstat(ctx, path)
 	}
-	return a, nil
+	return a, err
 }

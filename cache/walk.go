@@ -22,6 +22,9 @@ func (n *Node) walkedLocked() {
 	t.sweepLocked(now)
 	n.usedLocked()
 	d := n.directoryLocked()
+	if now.Sub(d.openedAt) > t.together() {
+		d.walked = false
+	}
 	d.openedAt = now
 	p := n.parentLocked()
 	if p == nil || p.dir == nil {
@@ -37,6 +40,9 @@ func (n *Node) walkedLocked() {
 		}
 	}
 	d.walked = p.dir.walked
+	if d.walked {
+		t.ahead.walkedAt = now
+	}
 	for up := p.parentLocked(); up != nil && up.dir != nil && up.dir.walked; up = up.parentLocked() {
 		up.dir.openedAt = now // the walk goes on there when it is done here
 	}

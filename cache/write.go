@@ -51,12 +51,15 @@ func (h *Handle) Write(ctx context.Context, p []byte, off int64) error {
 	if !waited {
 		return nil
 	}
+	var failed error
 	for _, c := range changes {
-		if err := r.wait(ctx, c); err != nil {
-			return err
+		// Each is waited for, so that none fails unheard; who is interrupted
+		// gives up all the rest.
+		if err := r.wait(ctx, c); err != nil && failed == nil {
+			failed = err
 		}
 	}
-	return nil
+	return failed
 }
 
 // writeLocked puts p on the road block by block.
@@ -116,15 +119,17 @@ func (r *road) grewLocked(end int64) {
 	t := r.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seq++
-	r.node.seq = t.seq
-	r.queue[len(r.queue)-1].seq = t.seq
+	r.node.bumpLocked()
+	r.queue[len(r.queue)-1].seq = r.node.seq
 	r.node.wroteLocked(end)
 }
 
 // wroteLocked shows a write in the attributes.
 func (n *Node) wroteLocked(end int64) {
-	n.attr.Size = max(n.attr.Size, uint64(end))
+	if uint64(end) > n.attr.Size {
+		n.attr.Size = uint64(end)
+		n.sizeSeq = n.seq
+	}
 	n.attr.Mtime = time.Now().Unix() + n.tree.skew
 	n.guess, n.racy = true, true
 }

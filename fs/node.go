@@ -35,7 +35,7 @@ var (
 // kernel knows by that name if it is the same, else a new one. go-fuse drops
 // the new one for another that it knows of the same number.
 func (n *node) child(ctx context.Context, name string, cn *cache.Node) *gofs.Inode {
-	cn.Held()
+	cn = cn.Held()
 	if known := n.GetChild(name); known != nil {
 		if c, ok := known.Operations().(*node); ok && c.cn == cn {
 			return known

@@ -6,10 +6,10 @@ import (
 	"path"
 )
 
-// rebased is the input of an SFTP server for which relative paths of REALPATH
-// begin at root. That is how a client learns its login directory; all further
-// paths it builds from the answer. pkg/sftp has an option for the same, but
-// that also makes the targets of new symbolic links absolute.
+// rebased is the input of an SFTP server for which relative paths begin at
+// root, as at a login directory, but in the requests with two paths. pkg/sftp
+// has an option for the same, which also makes the targets of new symbolic
+// links absolute.
 type rebased struct {
 	r    io.Reader
 	root string
@@ -19,11 +19,31 @@ type rebased struct {
 	pass int
 }
 
+// Requests whose first string is a path: draft-ietf-secsh-filexfer-02, section 3.
 const (
-	fxpRealpath = 16 // draft-ietf-secsh-filexfer-02, section 6.11
-	// maxRealpath bounds the packets that are looked into, in bytes.
-	maxRealpath = 64 << 10
+	fxpOpen     = 3
+	fxpLstat    = 7
+	fxpSetstat  = 9
+	fxpOpendir  = 11
+	fxpRemove   = 13
+	fxpMkdir    = 14
+	fxpRmdir    = 15
+	fxpRealpath = 16
+	fxpStat     = 17
+	fxpReadlink = 19
+
+	// maxRebased bounds the packets that are looked into, in bytes.
+	maxRebased = 64 << 10
 )
+
+// hasPath reports whether a request begins with a path.
+func hasPath(typ byte) bool {
+	switch typ {
+	case fxpOpen, fxpLstat, fxpSetstat, fxpOpendir, fxpRemove, fxpMkdir, fxpRmdir, fxpRealpath, fxpStat, fxpReadlink:
+		return true
+	}
+	return false
+}
 
 func (b *rebased) Read(p []byte) (int, error) {
 	if len(b.buf) == 0 && b.pass == 0 {
@@ -41,7 +61,7 @@ func (b *rebased) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next reads the head of a packet, and all of a REALPATH.
+// next reads the head of a packet, and all of one with a path.
 func (b *rebased) next() error {
 	head := make([]byte, 5) // length, type
 	if n, err := io.ReadFull(b.r, head); err != nil {
@@ -53,7 +73,7 @@ func (b *rebased) next() error {
 	}
 	length := int(binary.BigEndian.Uint32(head))
 	b.buf, b.pass = head, max(length-1, 0)
-	if head[4] != fxpRealpath || length > maxRealpath {
+	if !hasPath(head[4]) || length > maxRebased {
 		return nil
 	}
 	body := make([]byte, b.pass)
@@ -66,19 +86,26 @@ func (b *rebased) next() error {
 	return nil
 }
 
-// rebase puts root before the relative path of a REALPATH.
+// rebase puts root before a relative path.
 func (b *rebased) rebase(head, body []byte) []byte {
 	const fixed = 8 // request id, length of the path
-	if len(body) < fixed || int(binary.BigEndian.Uint32(body[4:])) != len(body)-fixed {
-		return append(head, body...)
+	whole := append(head, body...)
+	if len(body) < fixed {
+		return whole
 	}
-	p := string(body[fixed:])
-	if !path.IsAbs(p) {
-		p = path.Join(b.root, p)
+	n := int(binary.BigEndian.Uint32(body[4:]))
+	if n > len(body)-fixed {
+		return whole
 	}
-	out := binary.BigEndian.AppendUint32(nil, uint32(1+fixed+len(p)))
-	out = append(out, fxpRealpath)
+	p, rest := string(body[fixed:fixed+n]), body[fixed+n:]
+	if path.IsAbs(p) {
+		return whole
+	}
+	p = path.Join(b.root, p)
+	out := binary.BigEndian.AppendUint32(nil, uint32(1+fixed+len(p)+len(rest)))
+	out = append(out, head[4])
 	out = append(out, body[:4]...)
 	out = binary.BigEndian.AppendUint32(out, uint32(len(p)))
-	return append(out, p...)
+	out = append(out, p...)
+	return append(out, rest...)
 }

@@ -11,8 +11,8 @@
 // refused with a failure reply, as RFC 4254 has it.
 //
 // SFTP is pkg/sftp's Server with Root as the login directory, running with the
-// rights of this process: REALPATH of a relative path begins there, any other
-// relative path in the working directory of the process. It is a starting point and no jail: an absolute
+// rights of this process: a relative path begins there, but for those of RENAME
+// and SYMLINK, which begin where the process runs. It is a starting point and no jail: an absolute
 // path, or "..", reaches whatever this process may reach. So it belongs on
 // loopback or behind an authentication that is worth as much as the account.
 //
