@@ -160,6 +160,9 @@ func (n *Node) readableLocked() bool {
 // openRemote opens the file on the server and takes its attributes.
 func (n *Node) openRemote(ctx context.Context, flag OpenFlag) (File, error) {
 	t := n.tree
+	if err := n.awaitChanges(ctx); err != nil {
+		return nil, err
+	}
 	t.mu.Lock()
 	asked, l := t.seq, link{}
 	if len(n.links) > 0 {
@@ -172,12 +175,20 @@ func (n *Node) openRemote(ctx context.Context, flag OpenFlag) (File, error) {
 		f, a, err = t.remote.Open(ctx, path, flag, 0)
 		return err
 	})
-	if isNoEntry(err) {
+	switch {
+	case isNoEntry(err):
 		err = n.vanished(ctx, l, asked)
 		if err == nil {
 			err = errStale
 		}
 		return nil, err
+	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENXIO):
+		// The name leads to something of another type by now; the refresh is to
+		// let the tree know.
+		if err := n.refresh(ctx); ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, errors.Join(errStale, err)
 	}
 	if err != nil {
 		return nil, err
@@ -186,6 +197,22 @@ func (n *Node) openRemote(ctx context.Context, flag OpenFlag) (File, error) {
 		return nil, errors.Join(err, f.Close(t.ctx))
 	}
 	return f, nil
+}
+
+// awaitChanges waits for the changes of n before it is opened: they may be what
+// permits it, the open may travel on another session than they do, and what it
+// tells of a file with changes on their way could not be believed.
+func (n *Node) awaitChanges(ctx context.Context) error {
+	n.tree.mu.Lock()
+	pending := n.pending > 0
+	n.tree.mu.Unlock()
+	if !pending {
+		return nil
+	}
+	if err := n.roadOf().flush(ctx); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return nil
 }
 
 // takeOpened takes the attributes that came with an open.

@@ -290,6 +290,8 @@ func (n *Node) Fsyncdir(ctx context.Context) error {
 		return err
 	})
 	switch {
+	case errors.Is(err, errStale):
+		return nil // it was removed: there is nothing to make durable
 	case errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.EACCES):
 		return nil // it cannot open directories, or not this one
 	case err != nil:
