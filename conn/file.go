@@ -252,6 +252,10 @@ func (f *file) explain(ctx context.Context, h *handle, op ioOp, err error) error
 	}
 	errno, sure := statusErrno(status)
 	switch {
+	case op.name == "read":
+		// Whatever the server says, the file was opened to be read: what it
+		// does not give is an error of its, which no other name makes clearer.
+		errno = syscall.EIO
 	case sure:
 	case status.Code == wire.StatusNoSuchFile:
 		errno = syscall.EBADF // there is no name that could be missing
