@@ -245,6 +245,7 @@ func TestHostileReads(t *testing.T) {
 	})
 	for name, reply := range map[string]func(r peerRequest) []byte{
 		"a failure":         func(r peerRequest) []byte { return statusPacket(r.id, fxFailure) },
+		"no such file":      func(r peerRequest) []byte { return statusPacket(r.id, fxNoSuchFile) },
 		"success":           func(r peerRequest) []byte { return statusPacket(r.id, fxOK) },
 		"no bytes":          func(r peerRequest) []byte { return dataPacket(r.id, nil) },
 		"more than asked":   func(r peerRequest) []byte { return dataPacket(r.id, make([]byte, r.length+1)) },
