@@ -1,84 +1,140 @@
-// Command bench measures seamount and Debian's sshfs side by side.
-//
-// Both mount the same directory of a real sshd on loopback, with their default
-// options, one after the other in turns; each turn begins with a fresh mount,
-// so nothing is cached by the file system. The table has the medians. Every
-// result is verified with the server's own files. With -rtt a proxy delays
-// what passes between client and server.
-//
-// It needs root (for sshd), sshfs, git, tar, and the go command.
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"slices"
-	"text/tabwriter"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
 	"time"
 )
 
+// config is what the command line says.
+type config struct {
+	rtts    durations
+	rate    int64 // bytes per second in each direction, 0 for no limit
+	rounds  int
+	files   int
+	size    int64 // of the large file in bytes, 0 for the default of the distance
+	entries int   // of the large directory
+	limit   time.Duration
+	only    *regexp.Regexp
+	append  string // file, or empty
+	logs    string // directory, or empty
+}
+
+// durations is a flag.Value: a list that may be given in pieces.
+type durations []time.Duration
+
+func (d *durations) String() string { return fmt.Sprint([]time.Duration(*d)) }
+
+func (d *durations) Set(s string) error {
+	for word := range strings.SplitSeq(s, ",") {
+		v, err := time.ParseDuration(word)
+		if err != nil {
+			return err
+		}
+		if v < 0 {
+			return errors.New("a distance cannot be negative")
+		}
+		*d = append(*d, v)
+	}
+	return nil
+}
+
+// parse reads the arguments that follow the program's name, and explains them
+// on usage where they are wrong.
+func parse(args []string, usage io.Writer) (config, error) {
+	var c config
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.Var(&c.rtts, "rtt", "round trip `times` to add, a list; may be given again (default 0,20ms)")
+	mbit := f.Float64("rate", 0, "what the line carries in each direction, in Mbit/s; 0 is no limit")
+	f.IntVar(&c.rounds, "rounds", 1, "measurements of each row, of which the median is shown")
+	f.IntVar(&c.files, "files", 400, "files in the tree")
+	size := f.Int64("size", 0, "size of the large file in `MiB` (default 512 on loopback, 256 at a distance)")
+	f.IntVar(&c.entries, "entries", 20000, "entries of the large directory")
+	f.DurationVar(&c.limit, "limit", 5*time.Minute, "longest time of one row")
+	only := f.String("only", "", "measure only rows whose name matches this `regexp` (and those that they go on from)")
+	f.StringVar(&c.append, "append", "", "add the tables to this `file`, such as docs/performance.md")
+	f.StringVar(&c.logs, "logs", "", "run seamount with --debug and keep its logs in this `directory`; costs time")
+	if err := f.Parse(args); err != nil {
+		return c, err
+	}
+	if len(c.rtts) == 0 {
+		c.rtts = durations{0, 20 * time.Millisecond}
+	}
+	c.size, c.rate = *size<<20, int64(*mbit*1e6/8)
+	var err error
+	c.only, err = regexp.Compile(*only)
+	if c.rounds < 1 || c.files < 20 || c.entries < 1 || c.size < 0 || f.NArg() > 0 {
+		err = errors.Join(err, errors.New("at least 1 round, 20 files and 1 entry, and nothing but flags"))
+	}
+	return c, err
+}
+
+// at is the configuration for one distance.
+func (c config) at(rtt time.Duration) config {
+	switch {
+	case c.size > 0:
+	case rtt > 0:
+		c.size = 256 << 20
+	default:
+		c.size = 512 << 20
+	}
+	return c
+}
+
 func main() {
-	rounds := flag.Int("rounds", 3, "measurements of each row")
-	size := flag.Int64("size", 512, "size of the large file, in MiB")
-	files := flag.Int("files", 1500, "files in the tree")
-	rtt := flag.Duration("rtt", 0, "round trip time to add")
-	flag.Parse()
-	if err := run(config{*rounds, *size << 20, *files, *rtt}); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	c, err := parse(os.Args[1:], os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err == nil:
+		err = run(ctx, c, os.Stdout)
+	}
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-type config struct {
-	rounds int
-	size   int64 // bytes
-	files  int
-	rtt    time.Duration
-}
+// errWrong says that a row failed, or ended wrongly, with seamount; the tables
+// name it.
+var errWrong = errors.New("seamount failed in a row")
 
-// results are durations by row and by program.
-type results map[string]map[string][]time.Duration
-
-func run(c config) error {
+// run measures at each distance and shows its table on out at once, so that
+// an interrupted run is not lost.
+func run(ctx context.Context, c config, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "seamount-bench-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b, err := newBench(dir, c)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b, err := newBench(ctx, dir, c)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	r := results{}
-	for i := range c.rounds {
-		programs := b.programs()
-		if i%2 == 1 {
-			slices.Reverse(programs)
-		}
-		for _, p := range programs {
-			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", i+1, c.rounds, p.name)
-			if err := b.measure(p, r); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
+	var report strings.Builder
+	for _, rtt := range c.rtts {
+		t, atErr := b.measureAt(ctx, rtt)
+		text := t.String()
+		fmt.Fprintln(out, text)
+		report.WriteString(text + "\n")
+		if err = errors.Join(err, atErr); ctx.Err() != nil {
+			return err
 		}
 	}
-	return r.print(b.rows())
-}
-
-// print shows the medians of the rows.
-func (r results) print(rows []row) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tsshfs\tseamount\tsshfs/seamount\t")
-	for _, row := range rows {
-		old, ours := median(r[row.name]["sshfs"]), median(r[row.name]["seamount"])
-		fmt.Fprintf(w, "%s\t%v\t%v\t%.2f\t\n", row.name, old.Round(time.Millisecond), ours.Round(time.Millisecond), float64(old)/float64(ours))
+	if c.append != "" {
+		err = errors.Join(err, appendReport(ctx, c, report.String()))
 	}
-	return w.Flush()
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[len(d)/2]
+	return err
 }

@@ -1,227 +1,58 @@
 package main
 
-import (
-	"bytes"
-	"crypto/sha256"
-	"errors"
-	"fmt"
-	"io"
-	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"time"
-)
-
-// A row is one workload. It runs on the mount at mnt, and check, if there is
-// one, verifies afterwards what it did by the server's files.
-type row struct {
-	name  string
-	do    func(mnt string) error
-	check func() error
+// groups are the rows in their order. What a row needs it makes itself, so
+// each group can be run alone.
+func (b *bench) groups() []group {
+	return append(b.treeGroups(), b.fileGroups()...)
 }
 
-// rows are the workloads in their order: later ones use what earlier ones made.
-func (b *bench) rows() []row {
-	return []row{
-		{"find", b.find, nil},
-		{"git status", b.gitStatus, nil},
-		{"200 random 4 KiB reads", b.randomReads, nil},
-		{"sequential read", b.sequentialRead, nil},
-		{"sequential write", b.sequentialWrite, b.checkWrite},
-		{"cp -r out", b.copyOut, b.checkCopyOut},
-		{"cp -r in", b.copyIn, func() error { return sameFiles(b.tree, b.served+"/in") }},
-		{"tar x", b.untar, func() error { return sameFiles(b.tree, b.served+"/untar") }},
-		{"rm -rf", b.remove, b.checkRemove},
-	}
-}
-
-// measure mounts with p and runs every row once.
-func (b *bench) measure(p program, r results) (err error) {
-	m, err := b.mount(p)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.unmount()) }()
-	for _, row := range b.rows() {
-		began := time.Now()
-		if err := row.do(m.dir); err != nil {
-			return fmt.Errorf("%s: %w", row.name, err)
-		}
-		took := time.Since(began)
-		if row.check != nil {
-			if err := row.check(); err != nil {
-				return fmt.Errorf("%s: %w", row.name, err)
-			}
-		}
-		if r[row.name] == nil {
-			r[row.name] = map[string][]time.Duration{}
-		}
-		r[row.name][p.name] = append(r[row.name][p.name], took)
-	}
-	return os.RemoveAll(b.local)
-}
-
-// command runs a program in dir and returns what it printed.
-func command(dir, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%s %q: %w\n%s", name, args, err, out)
-	}
-	return string(out), nil
-}
-
-func (b *bench) find(mnt string) error {
-	out, err := command(mnt+"/tree", "find", ".", "-type", "f", "-size", "+0")
-	if n := bytes.Count([]byte(out), []byte("\n")); err == nil && n != b.cfg.files {
-		err = fmt.Errorf("%d files, want %d", n, b.cfg.files)
-	}
-	return err
-}
-
-func (b *bench) gitStatus(mnt string) error {
-	out, err := command(mnt+"/repo", "git", "-c", "safe.directory=*", "status", "--porcelain")
-	if err == nil && out != "" {
-		err = fmt.Errorf("changes that are none:\n%s", out)
-	}
-	return err
-}
-
-func (b *bench) randomReads(mnt string) error {
-	f, err := os.Open(mnt + "/random")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	rng := rand.New(rand.NewPCG(1, 2))
-	got, want := make([]byte, 4096), make([]byte, 4096)
-	for range 200 {
-		off := rng.Int64N(b.cfg.size/4096) * 4096
-		if _, err := f.ReadAt(got, off); err != nil {
-			return err
-		}
-		if fill(want, off); !bytes.Equal(got, want) {
-			return fmt.Errorf("wrong data at %d", off)
-		}
-	}
-	return nil
-}
-
-// fill makes the content of the large files: every 8 bytes tell their place.
-func fill(p []byte, off int64) {
-	for i := 0; i < len(p); i += 8 {
-		v := uint64(off+int64(i)) * 0x9e3779b97f4a7c15
-		for j := range 8 {
-			p[i+j] = byte(v >> (8 * j))
-		}
+// treeGroups work on many small files.
+func (b *bench) treeGroups() []group {
+	return []group{
+		{{name: mountRow, plain: b.ssh("true")}},
+		{
+			{name: "find", mounted: b.find, plain: b.plainFind, goal: goal{sshfs: 4, ssh: 1.2}},
+			{name: "find again", mounted: b.find},
+		},
+		{
+			{name: "cp -r out", setup: b.clearLocal, mounted: b.copyOut, plain: b.plainCopyOut, check: b.checkCopyOut, goal: goal{sshfs: 15, ssh: 2}},
+			{name: "cp -r out again", setup: b.clearLocal, mounted: b.copyOut, check: b.checkCopyOut},
+		},
+		{{name: "grep -r", mounted: b.grep, plain: b.plainGrep, goal: goal{sshfs: 15, ssh: 2}}},
+		{
+			{name: "git status", setup: b.restoreIndex, mounted: b.gitStatus, plain: b.plainGitStatus, goal: goal{sshfs: 15, ssh: 3}},
+			{name: "git status again", mounted: b.gitStatus, goal: goal{sshfs: 10}},
+		},
+		{{name: "cp -r in", setup: b.clear("in"), mounted: b.copyIn, plain: b.plainTar("in"), check: b.sameAsTree("in"), goal: goal{sshfs: 2}}},
+		{
+			{name: "rsync -a in", setup: b.clear("synced"), mounted: b.rsync, plain: b.plainRsync, check: b.sameAsTree("synced"), goal: goal{sshfs: 5}},
+			{name: "rsync -a in again", mounted: b.rsyncAgain, plain: b.plainRsyncAgain},
+		},
+		{{name: "tar x", setup: b.clear("untar"), mounted: b.untar, plain: b.plainTar("untar"), check: b.sameAsTree("untar"), goal: goal{sshfs: 4.5}}},
+		{{name: "rm -rf", setup: b.makeDoomed, mounted: b.remove, plain: b.ssh("rm -rf " + b.served + "/doomed"), check: b.checkRemoved, goal: goal{sshfs: 1.25}}},
+		{{name: "git clone", setup: b.clear("clone"), mounted: b.gitClone, check: b.checkClone}},
+		{{name: "list many", mounted: b.listMany, plain: b.plainListMany}},
 	}
 }
 
-const piece = 1 << 20
-
-func (b *bench) sequentialRead(mnt string) error {
-	f, err := os.Open(mnt + "/large")
-	if err != nil {
-		return err
+// fileGroups work on large files, or within files.
+func (b *bench) fileGroups() []group {
+	near := b.cfg.size
+	return []group{
+		{{name: "sequential read", mounted: b.read, plain: b.plainRead, cpuPer: near, goal: goal{sshfs: 5, ssh: 1, sshfsNear: 2.5, sshNear: 1}}},
+		{{name: "sequential write", setup: b.clear("written"), mounted: b.write, plain: b.plainWrite, check: b.sameAsLarge("written"),
+			cpuPer: near, goal: goal{sshfs: 1, ssh: 1, sshfsNear: 2.5, sshNear: 1}}},
+		{{name: "copy inside", setup: b.clear("copy"), mounted: b.copyInside, plain: b.plainCopyInside, check: b.sameAsLarge("copy"), goal: goal{sshfs: 4, ssh: 1.2}}},
+		{{name: "200 random 4 KiB reads", mounted: b.randomReads}},
+		{{name: "30 safe saves", setup: b.makeDocuments, mounted: b.safeSaves, check: b.checkDocuments, goal: goal{sshfs: 2}}},
+		{{name: "10 stats during a read", mounted: b.statsDuringRead, goal: goal{sshfs: 1}}},
 	}
-	defer f.Close()
-	buf := make([]byte, piece)
-	var sum int64
-	for {
-		n, err := f.Read(buf)
-		sum += int64(n)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if sum != b.cfg.size {
-		return fmt.Errorf("%d bytes, want %d", sum, b.cfg.size)
-	}
-	return nil
 }
 
-func (b *bench) sequentialWrite(mnt string) error { return writeLarge(mnt+"/written", b.cfg.size) }
-
-// writeLarge writes a large file, which is on its disk or server when it returns.
-func writeLarge(path string, size int64) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, piece)
-	fill(buf, 0)
-	for off := int64(0); off < size; off += piece {
-		fill(buf[:4096], off)
-		if _, err := f.Write(buf); err != nil {
-			return errors.Join(err, f.Close())
-		}
-	}
-	return f.Close()
-}
-
-func (b *bench) checkWrite() error {
-	want, err := digest(b.served + "/large")
-	if err != nil {
-		return err
-	}
-	got, err := digest(b.served + "/written")
-	if err == nil && !bytes.Equal(got, want) {
-		err = errors.New("the server has something else than what was written")
-	}
-	return errors.Join(err, os.Remove(b.served+"/written"))
-}
-
-func digest(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return h.Sum(nil), err
-}
-
-func (b *bench) copyOut(mnt string) error {
-	_, err := command("/", "cp", "-r", mnt+"/tree", b.local)
-	return err
-}
-
-func (b *bench) checkCopyOut() error { return sameFiles(b.tree, b.local) }
-
-func (b *bench) copyIn(mnt string) error {
-	_, err := command("/", "cp", "-r", b.tree, mnt+"/in")
-	return err
-}
-
-func (b *bench) untar(mnt string) error {
-	if err := os.Mkdir(mnt+"/untar", 0o755); err != nil {
-		return err
-	}
-	_, err := command(mnt+"/untar", "tar", "xf", b.archive)
-	return err
-}
-
-func (b *bench) remove(mnt string) error {
-	_, err := command(mnt, "rm", "-rf", "in", "untar")
-	return err
-}
-
-func (b *bench) checkRemove() error {
-	for _, name := range []string{"in", "untar"} {
-		if _, err := os.Lstat(filepath.Join(b.served, name)); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s is still there: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func sameFiles(want, got string) error {
-	_, err := command("/", "diff", "-r", want, got)
-	return err
+// A goal is what a row is to reach; 0 is no goal.
+type goal struct {
+	sshfs float64 // at a distance: times as fast as sshfs, at least
+	ssh   float64 // at a distance: times the time of plain ssh, at most
+	// The same on loopback, where no row is to be slower than with sshfs.
+	sshfsNear, sshNear float64
 }

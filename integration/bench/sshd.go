@@ -34,7 +34,8 @@ func startSSHD(dir string) (*sshd, error) {
 	}
 	config := strings.Join([]string{
 		"HostKey " + dir + "/host_key", "AuthorizedKeysFile " + dir + "/id.pub", "StrictModes no", "UsePAM no",
-		"PermitRootLogin yes", "PidFile none", "MaxStartups 100", "LogLevel ERROR", "Subsystem sftp internal-sftp", "",
+		"PermitRootLogin yes", "PidFile none", "MaxStartups 100", "LogLevel ERROR", "Subsystem sftp internal-sftp",
+		"SetEnv SHLVL=2", "", // so that bash does not take a command for a login and read .bashrc
 	}, "\n")
 	if err := os.WriteFile(dir+"/sshd_config", []byte(config), 0o600); err != nil {
 		return nil, err
