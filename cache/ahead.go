@@ -31,6 +31,8 @@ type ahead struct {
 	// breadth-first walk takes, and how many are being listed.
 	walk    []*Node
 	listing int
+	// urgent are the first of walk: a program is in the directory they are in.
+	urgent int
 	// listed counts the listings that came to use: it is what the walk may go
 	// ahead by.
 	listed int
@@ -105,7 +107,7 @@ func (t *Tree) sweepLocked(now time.Time) {
 			n.queued = false
 			n.dropLocked()
 		}
-		a.walk = nil
+		a.walk, a.urgent = nil, 0
 	}
 }
 

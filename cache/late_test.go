@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"sync/atomic"
 	"syscall"
@@ -69,6 +70,17 @@ func (f *strictFile) WriteAt(ctx context.Context, p []byte, off int64) (int, err
 	}
 	return f.memFile.WriteAt(ctx, p, off)
 }
+
+type lateWrite func() (int, error)
+
+func (w lateWrite) Wait(context.Context) (int, error) { return w() }
+
+func (f *strictFile) StartWriteAt(ctx context.Context, p []byte, off int64) PendingWrite {
+	p = bytes.Clone(p)
+	return lateWrite(func() (int, error) { return f.WriteAt(ctx, p, off) })
+}
+
+func (f *strictFile) StartSetattr(context.Context, SetAttr) Pending { return nil }
 
 func (f *strictFile) Close(ctx context.Context) error {
 	f.closed.Store(true)

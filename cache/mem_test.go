@@ -393,13 +393,44 @@ func (f *memFile) ReadAt(ctx context.Context, p []byte, off int64) (k int, err e
 }
 
 func (f *memFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	err := f.m.trip(ctx, "WRITE", f.p, func() error {
-		end := int(off) + len(p)
-		f.n.resize(max(end, len(f.n.data)))
-		copy(f.n.data[off:], p)
-		return nil
-	})
-	return len(p), err
+	return f.StartWriteAt(ctx, p, off).Wait(ctx)
+}
+
+type memWrite struct {
+	done chan struct{}
+	n    int
+	err  error
+}
+
+func (w *memWrite) Wait(context.Context) (int, error) {
+	<-w.done
+	return w.n, w.err
+}
+
+func (f *memFile) StartWriteAt(ctx context.Context, p []byte, off int64) PendingWrite {
+	w := &memWrite{done: make(chan struct{})}
+	p = slices.Clone(p)
+	do := f.m.send("WRITE")
+	go func() {
+		defer close(w.done)
+		w.err = do(ctx, f.p, func() error { w.n = f.write(p, off); return nil })
+	}()
+	return w
+}
+
+func (f *memFile) StartSetattr(ctx context.Context, s SetAttr) Pending {
+	w := &memPending{done: make(chan struct{})}
+	do := f.m.send("FSETSTAT")
+	go func() {
+		defer close(w.done)
+		w.err = do(ctx, f.p, func() error { f.n.set(s); w.a = f.n.attr; return nil })
+	}()
+	return w
+}
+
+func (f *memFile) write(p []byte, off int64) int {
+	f.n.resize(max(int(off)+len(p), len(f.n.data)))
+	return copy(f.n.data[off:], p)
 }
 
 func (f *memFile) Stat(ctx context.Context) (a Attr, err error) {

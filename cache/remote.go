@@ -65,6 +65,12 @@ type Pending interface {
 	Wait(ctx context.Context) (Attr, error)
 }
 
+// PendingWrite is a write that was sent and is not yet answered.
+type PendingWrite interface {
+	// Wait returns how many bytes were written before the first error.
+	Wait(ctx context.Context) (int, error)
+}
+
 // File is an open regular file of a Remote. It survives the removal and the
 // renaming of its name, as far as the server allows. Methods are safe for
 // concurrent use, but for Close.
@@ -75,6 +81,13 @@ type File interface {
 	// WriteAt writes all of p at offset off and waits for the answer. Writes
 	// that are under way at the same time and overlap have no order.
 	WriteAt(ctx context.Context, p []byte, off int64) (int, error)
+	// StartWriteAt is WriteAt that returns when the write is sent. p may be used
+	// again then.
+	StartWriteAt(ctx context.Context, p []byte, off int64) PendingWrite
+	// StartSetattr is Setattr that returns when the change is sent, and is executed
+	// after every write sent by StartWriteAt before. Nil where that order is not
+	// certain: then nothing is sent.
+	StartSetattr(ctx context.Context, s SetAttr) Pending
 	// Stat returns the attributes of the open file.
 	Stat(ctx context.Context) (Attr, error)
 	// Setattr changes attributes of the open file and returns them as they are then.

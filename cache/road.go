@@ -43,11 +43,14 @@ type change struct {
 	data   []byte
 
 	// Any other change: by an open file or another call that returns with the
-	// answer (run), or by path (send), which is sent when sent is closed and
-	// underWay is set.
-	run      func(ctx context.Context) (Attr, error)
-	send     func(ctx context.Context) Pending
-	sent     chan struct{}
+	// answer (run), or by path (send), which is sent when sent is closed; or by
+	// the handle of the writes before it (after), which like send need not wait
+	// for their answers.
+	run   func(ctx context.Context) (Attr, error)
+	send  func(ctx context.Context) Pending
+	sent  chan struct{}
+	after func(ctx context.Context) Pending
+	// underWay: a write, send or after has been sent.
 	underWay bool
 
 	// waited: the caller waits for done and hears err, so nobody else must.
@@ -111,7 +114,9 @@ func (r *road) pumpLocked() {
 func (r *road) readyLocked(c *change) bool {
 	if !c.isWrite() {
 		for _, a := range r.active {
-			if c.send == nil || !a.underWay {
+			byPath := c.send != nil && a.send != nil
+			byHandle := c.after != nil && a.handle == c.handle
+			if !a.underWay || !byPath && !byHandle {
 				return false
 			}
 		}
@@ -131,13 +136,58 @@ func (r *road) execute(c *change) {
 	ctx := r.tree.ctx
 	switch {
 	case c.isWrite():
-		_, c.err = c.handle.writeRemote(ctx, c.data, c.off)
+		c.err = r.write(ctx, c)
 	case c.send != nil:
 		c.attr, c.err = r.sendByPath(ctx, c)
+	case c.after != nil:
+		c.attr, c.err = r.setAfter(ctx, c)
 	default:
 		c.attr, c.err = c.run(ctx)
 	}
 	r.finish(c)
+}
+
+// write sends a write, and lets what need not wait for its answer go.
+func (r *road) write(ctx context.Context, c *change) error {
+	f, err := c.handle.lazyOpen(ctx)
+	if err != nil {
+		return err
+	}
+	p := f.StartWriteAt(ctx, c.data, c.off)
+	r.goneAhead(c)
+	_, err = p.Wait(ctx)
+	return err
+}
+
+// goneAhead notes that a change has been sent.
+func (r *road) goneAhead(c *change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.underWay = true
+	r.pumpLocked()
+}
+
+// setAfter sends a change of attributes behind the writes before it; where
+// their order is not certain, it waits for them.
+func (r *road) setAfter(ctx context.Context, c *change) (Attr, error) {
+	if p := c.after(ctx); p != nil {
+		r.goneAhead(c)
+		return p.Wait(ctx)
+	}
+	r.mu.Lock()
+	var before []*change
+	for _, a := range r.active {
+		if a == c {
+			break
+		}
+		before = append(before, a)
+	}
+	err := r.awaitLocked(ctx, before)
+	r.mu.Unlock()
+	if err != nil {
+		return Attr{}, err
+	}
+	return c.run(ctx)
 }
 
 // sendByPath sends a change by path, and again by another when a directory on
@@ -209,6 +259,9 @@ func (r *road) finish(c *change) {
 	t.mu.Unlock()
 	if c.isWrite() {
 		t.dirty.Release(int64(len(c.data)))
+	}
+	if c.after != nil {
+		c.handle.settling.Done()
 	}
 	close(c.done)
 	r.pumpLocked()

@@ -29,6 +29,7 @@ func (n *Node) Setattr(ctx context.Context, h *Handle, s SetAttr) (Stat, error) 
 	}
 	n.route(c, h, s)
 	r.mu.Lock()
+	r.followWritesLocked(c, s)
 	c.waited = t.opts.Durability == DurabilityCall || n.refusable(h, s)
 	old := n.applyLocked(r, c, h, s)
 	if s.Valid&SetSize != 0 {
@@ -137,6 +138,32 @@ func (n *Node) route(c *change, h *Handle, s SetAttr) {
 			return t.remote.StartSetattr(ctx, path, s)
 		}
 	}
+}
+
+// followWritesLocked has a change by path go by the handle of the writes that
+// are on their way, if there is one such handle: then it can be sent behind them.
+// What comes by path must wait for their answers.
+func (r *road) followWritesLocked(c *change, s SetAttr) {
+	if c.send == nil || s.Valid&SetSize != 0 {
+		return
+	}
+	var h *Handle
+	for _, p := range r.pendingLocked() {
+		if p.handle == nil || h != nil && p.handle != h {
+			return
+		}
+		h = p.handle
+	}
+	if h == nil {
+		return
+	}
+	f := h.file()
+	if f == nil || !h.useRemote() {
+		return
+	}
+	c.send, c.handle = nil, h
+	c.after = func(ctx context.Context) Pending { return f.StartSetattr(ctx, s) }
+	c.run = func(ctx context.Context) (Attr, error) { return f.Setattr(ctx, s) }
 }
 
 // goneChange is the answer to a change of a node that was removed meanwhile.

@@ -75,6 +75,7 @@ func (t *Tree) walkBelowLocked(n *Node, first bool) {
 	}
 	if first {
 		t.ahead.walk = append(dirs, t.ahead.walk...)
+		t.ahead.urgent += len(dirs)
 	} else {
 		t.ahead.walk = append(t.ahead.walk, dirs...)
 	}
@@ -84,10 +85,11 @@ func (t *Tree) walkBelowLocked(n *Node, first bool) {
 // farther.
 func (t *Tree) walkOnLocked() {
 	a := &t.ahead
-	for len(a.walk) > 0 && a.listing < aheadListings && a.dirs < min(2*aheadListings+8*a.listed, aheadDirs) {
+	for len(a.walk) > 0 && (a.listing < aheadListings || a.urgent > 0 && a.listing < 4*aheadListings) && a.dirs < min(2*aheadListings+8*a.listed, aheadDirs) {
 		n := a.walk[0]
 		a.walk[0] = nil
 		a.walk = a.walk[1:]
+		a.urgent = max(a.urgent-1, 0)
 		n.queued = false
 		d := n.directoryLocked()
 		if len(n.links) == 0 || d.validLocked() || d.listing != nil || t.entries > maxEntries {

@@ -9,15 +9,6 @@ import (
 // opTruncate names the changes of a file's size.
 const opTruncate = "truncate"
 
-// writeRemote writes to the server.
-func (h *Handle) writeRemote(ctx context.Context, p []byte, off int64) (int, error) {
-	f, err := h.lazyOpen(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return f.WriteAt(ctx, p, off)
-}
-
 // Write takes p, which it copies, at off. It returns when the data is in memory
 // or, with DurabilityCall, on the server; it waits for room while too much is
 // on its way. An earlier error that this handle's writes have not heard is

@@ -166,6 +166,56 @@ func (f *file) Stat(ctx context.Context) (a cache.Attr, err error) {
 	return a, err
 }
 
+// settingAttr is a Setattr under way: a cache.Pending. Its file is in use until
+// Wait, which is called once.
+type settingAttr struct {
+	file   *file
+	handle *handle
+	call   *setHandleCall
+	size   uint64
+}
+
+// StartSetattr implements cache.File. The order is certain on OpenSSH, which
+// executes the requests of a session one by one, when the file has a handle on
+// one session only.
+func (f *file) StartSetattr(ctx context.Context, s cache.SetAttr) cache.Pending {
+	if !f.client.openSSH {
+		return nil
+	}
+	f.client.handles.changing(f.name())
+	handles, err := f.client.handles.acquire(ctx, f)
+	if err != nil {
+		return nil
+	}
+	if len(handles) > 1 {
+		f.client.handles.release(f)
+		return nil
+	}
+	h := handles[0]
+	return &settingAttr{f, h, issueSetHandle(ctx, h, f.name(), s), s.Size}
+}
+
+// Wait implements cache.Pending.
+func (p *settingAttr) Wait(ctx context.Context) (cache.Attr, error) {
+	f := p.file
+	defer f.client.handles.release(f)
+	a, field, err := p.call.wait(ctx, f.client)
+	if err == nil {
+		f.client.handles.learn(f, a)
+		return a, nil
+	}
+	return a, f.explainSetattr(ctx, p.handle, field, p.size, err)
+}
+
+// explainSetattr finds the errno of a change that failed at a field.
+func (f *file) explainSetattr(ctx context.Context, h *handle, field cache.SetMask, size uint64, err error) error {
+	op := ioOp{name: "fsetattr", denied: syscall.EPERM}
+	if field == cache.SetSize {
+		op = ioOp{name: "ftruncate", end: size}
+	}
+	return f.explain(ctx, h, op, err)
+}
+
 // Setattr implements cache.File.
 func (f *file) Setattr(ctx context.Context, s cache.SetAttr) (a cache.Attr, err error) {
 	f.client.handles.changing(f.name())
@@ -176,11 +226,7 @@ func (f *file) Setattr(ctx context.Context, s cache.SetAttr) (a cache.Attr, err 
 			f.client.handles.learn(f, a)
 			return nil
 		}
-		op := ioOp{name: "fsetattr", denied: syscall.EPERM}
-		if field == cache.SetSize {
-			op = ioOp{name: "ftruncate", end: s.Size}
-		}
-		return f.explain(ctx, h, op, err)
+		return f.explainSetattr(ctx, h, field, s.Size, err)
 	})
 	if err != nil {
 		return cache.Attr{}, err

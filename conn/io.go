@@ -142,23 +142,18 @@ func (r *reading) before(spans []span) []span {
 // WriteAt implements cache.File. With an error, n counts the bytes before the
 // first WRITE that failed; later ones may have been written.
 func (f *file) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	if off < 0 || off > math.MaxInt64-int64(len(p)) {
-		return 0, errnoError("write", f.name(), syscall.EINVAL)
-	}
-	handles, err := f.client.handles.acquire(ctx, f)
-	if err != nil {
-		return 0, f.error("write", err)
-	}
-	defer f.client.handles.release(f)
-	f.client.handles.changing(f.name())
-	f.considerStripe(handles, len(p))
-	n, err := f.write(ctx, handles, p, off)
-	f.client.handles.grown(f, uint64(off)+uint64(n))
-	if err != nil {
-		op := ioOp{name: "write", size: uint64(len(p)), end: uint64(off) + uint64(len(p))}
-		return n, f.explain(ctx, handles[0], op, err)
-	}
-	return n, nil
+	return f.StartWriteAt(ctx, p, off).Wait(ctx)
+}
+
+// writing is a WriteAt under way: a cache.PendingWrite. Its file is in use
+// until Wait.
+type writing struct {
+	file    *file
+	handles []*handle // nil: nothing was sent, for err
+	pieces  []writePiece
+	off     int64
+	size    int
+	err     error
 }
 
 // writePiece is a WRITE under way and where it begins in the buffer.
@@ -167,24 +162,51 @@ type writePiece struct {
 	from int
 }
 
-// write issues WRITEs for p and waits for all of them: after an error, too,
-// none is under way any more unless ctx has ended.
-func (f *file) write(ctx context.Context, handles []*handle, p []byte, off int64) (int, error) {
-	var pieces []writePiece
+// StartWriteAt implements cache.File.
+func (f *file) StartWriteAt(ctx context.Context, p []byte, off int64) cache.PendingWrite {
+	w := &writing{file: f, off: off, size: len(p)}
+	if off < 0 || off > math.MaxInt64-int64(len(p)) {
+		w.err = errnoError("write", f.name(), syscall.EINVAL)
+		return w
+	}
+	handles, err := f.client.handles.acquire(ctx, f)
+	if err != nil {
+		w.err = f.error("write", err)
+		return w
+	}
+	w.handles = handles
+	f.client.handles.changing(f.name())
+	f.considerStripe(handles, len(p))
 	for from := 0; from < len(p); {
 		h := leastLoaded(handles)
 		to := min(len(p), from+h.session.Caps().MaxWrite)
 		call := h.session.Write(ctx, h.id, uint64(off)+uint64(from), p[from:to])
-		pieces = append(pieces, writePiece{track(ctx, h.session, "WRITE", f.tracedName(ctx), call), from})
+		w.pieces = append(w.pieces, writePiece{track(ctx, h.session, "WRITE", f.tracedName(ctx), call), from})
 		from = to
 	}
-	n, first := len(p), error(nil)
-	for _, piece := range pieces {
-		if _, err := piece.wait(ctx); err != nil && first == nil {
-			n, first = piece.from, err
+	return w
+}
+
+// Wait implements cache.PendingWrite: after an error, too, no WRITE is under
+// way any more unless ctx has ended. It is called once.
+func (w *writing) Wait(ctx context.Context) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	f := w.file
+	defer f.client.handles.release(f)
+	n, err := w.size, error(nil)
+	for _, piece := range w.pieces {
+		if _, e := piece.wait(ctx); e != nil && err == nil {
+			n, err = piece.from, e
 		}
 	}
-	return n, first
+	f.client.handles.grown(f, uint64(w.off)+uint64(n))
+	if err != nil {
+		op := ioOp{name: "write", size: uint64(w.size), end: uint64(w.off) + uint64(w.size)}
+		return n, f.explain(ctx, w.handles[0], op, err)
+	}
+	return n, nil
 }
 
 // leastLoaded returns the handle whose session has the least under way.

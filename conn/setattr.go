@@ -273,20 +273,37 @@ func (c *Client) setHandle(ctx context.Context, h *handle, path string, s cache.
 		}
 		s = fillIDs(s, now)
 	}
-	groups := attrGroups(s)
-	var calls []pending[struct{}]
-	for _, g := range groups {
-		calls = append(calls, track(ctx, h.session, "FSETSTAT", path, h.session.Fsetstat(ctx, h.id, g.attrs)))
+	return issueSetHandle(ctx, h, path, s).wait(ctx, c)
+}
+
+// setHandleCall is a change of attributes by a handle under way.
+type setHandleCall struct {
+	groups []attrGroup
+	calls  []pending[struct{}]
+	after  pending[wire.Attrs]
+}
+
+// issueSetHandle sends all of a change by a handle, and the question what is
+// then.
+func issueSetHandle(ctx context.Context, h *handle, path string, s cache.SetAttr) *setHandleCall {
+	p := &setHandleCall{groups: attrGroups(s)}
+	for _, g := range p.groups {
+		p.calls = append(p.calls, track(ctx, h.session, "FSETSTAT", path, h.session.Fsetstat(ctx, h.id, g.attrs)))
 	}
-	after := h.fstat(ctx, path)
+	p.after = h.fstat(ctx, path)
+	return p
+}
+
+// wait returns the attributes, or the first error and what it concerned.
+func (p *setHandleCall) wait(ctx context.Context, c *Client) (cache.Attr, cache.SetMask, error) {
 	var errs error
 	var field cache.SetMask
-	for i, call := range calls {
+	for i, call := range p.calls {
 		if _, e := call.wait(ctx); e != nil && errs == nil {
-			errs, field = e, groups[i].field
+			errs, field = e, p.groups[i].field
 		}
 	}
-	a, err := c.attr(ctx, after)
+	a, err := c.attr(ctx, p.after)
 	if errs == nil {
 		errs = err
 	}

@@ -40,6 +40,19 @@ func (f *memFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 	return len(p), nil
 }
 
+// writeCall is a write that is sent when it is waited for: order does not
+// matter here.
+type writeCall func(ctx context.Context) (int, error)
+
+func (w writeCall) Wait(ctx context.Context) (int, error) { return w(ctx) }
+
+func (f *memFile) StartWriteAt(_ context.Context, p []byte, off int64) cache.PendingWrite {
+	p = append([]byte(nil), p...)
+	return writeCall(func(ctx context.Context) (int, error) { return f.WriteAt(ctx, p, off) })
+}
+
+func (f *memFile) StartSetattr(context.Context, cache.SetAttr) cache.Pending { return nil }
+
 func (f *memFile) Stat(ctx context.Context) (a cache.Attr, err error) {
 	err = f.s.request(ctx, "FSTAT", f.path, func() error { a = f.n.attr; return nil })
 	return a, err

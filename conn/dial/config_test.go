@@ -307,6 +307,7 @@ func FuzzEvaluate(f *testing.F) {
 
 func FuzzParseDump(f *testing.F) {
 	f.Add("hostname h\nport 22\nuserknownhostsfile a b\nidentityfile x\nidentityfile y\n")
+	f.Add("userknownhostsfile  ") // blanks are no value
 	f.Fuzz(func(t *testing.T, text string) {
 		for k, v := range parseDump(text) {
 			if len(v) == 0 {

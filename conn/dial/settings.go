@@ -102,7 +102,7 @@ func parseDump(out string) settings {
 	s := settings{}
 	for line := range strings.Lines(out) {
 		keyword, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		if !ok || value == "" {
+		if !ok || strings.TrimSpace(value) == "" {
 			continue
 		}
 		if severalValues(keyword) {
