@@ -79,6 +79,26 @@ func TestDocsNameTests(t *testing.T) {
 	}
 }
 
+// TestDocsLinks: every file that the documentation links to exists.
+func TestDocsLinks(t *testing.T) {
+	docs, err := filepath.Glob("../docs/*.md")
+	must(t, err)
+	links := 0
+	for _, doc := range append(docs, "../README.md", "../CHANGELOG.md") {
+		text, err := os.ReadFile(doc)
+		must(t, err)
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), link[1])); err != nil {
+				t.Errorf("%s: %v", doc, err)
+			}
+		}
+	}
+	if links < 5 {
+		t.Errorf("only %d links were found", links)
+	}
+}
+
 // promises are the items and the rows of tables of a document, up to the
 // section of what is not promised.
 func promises(text string) (all []string) {
