@@ -80,7 +80,7 @@ func (m *mounted) unmount() error {
 	defer m.log.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err := command(ctx, "/", "fusermount3", "-u", m.dir)
+	err := m.detach(ctx)
 	if err == nil {
 		select {
 		case <-m.exited:
@@ -92,6 +92,25 @@ func (m *mounted) unmount() error {
 	m.kill()
 	_, lazy := command(context.Background(), "/", "fusermount3", "-uz", m.dir)
 	return errors.Join(err, lazy)
+}
+
+// detach takes the mount away. It may be in use for a moment: whoever looks
+// at all mounts of the machine, as others do, uses it.
+func (m *mounted) detach(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := command(ctx, "/", "fusermount3", "-u", m.dir)
+		var failed *commandError
+		if !errors.As(err, &failed) || !strings.Contains(failed.said, "busy") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
 }
 
 // kill ends what is behind the mount, all of its processes.
