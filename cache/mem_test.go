@@ -39,7 +39,7 @@ type memNode struct {
 func newMem(rtt time.Duration) *memRemote {
 	m := &memRemote{
 		rtt:      rtt,
-		features: Features{RTT: rtt, LoginKnown: true, CopyData: true, MaxRead: 256 << 10, MaxWrite: 256 << 10},
+		features: Features{RTT: rtt, InOrder: true, LoginKnown: true, CopyData: true, MaxRead: 256 << 10, MaxWrite: 256 << 10},
 		nodes:    make(map[string]*memNode),
 		calls:    make(map[string]int),
 	}

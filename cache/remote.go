@@ -172,6 +172,9 @@ type Features struct {
 	MaxRead, MaxWrite int
 	// CopyData, Fsync, Hardlink, Lsetstat, Statvfs tell of extensions.
 	CopyData, Fsync, Hardlink, Lsetstat, Statvfs bool
+	// InOrder: requests on one file are executed in the order they are sent, and
+	// by the file, not by a name it had.
+	InOrder bool
 	// LoginUID is the user id that the server executes requests as, where
 	// LoginKnown.
 	LoginUID   uint32

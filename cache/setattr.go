@@ -144,7 +144,7 @@ func (n *Node) route(c *change, h *Handle, s SetAttr) {
 // are on their way, if there is one such handle: then it can be sent behind them.
 // What comes by path must wait for their answers.
 func (r *road) followWritesLocked(c *change, s SetAttr) {
-	if c.send == nil || s.Valid&SetSize != 0 {
+	if c.send == nil || s.Valid&SetSize != 0 || !r.tree.remote.Features().InOrder {
 		return
 	}
 	var h *Handle

@@ -588,3 +588,31 @@ func TestReadBeforeAnExtendingWrite(t *testing.T) {
 		h.Release()
 	})
 }
+
+// The way of tar: attributes are set before the close, behind the data.
+func TestRoundTripsOfTar(t *testing.T) {
+	bubble(t, second, Options{}, func(t *testing.T, m *memRemote, _ *Tree, root *Node) {
+		start := time.Now()
+		func() {
+			n, h, _, err := root.Create(t.Context(), "f", OpenWrite|OpenExclusive, 0600)
+			must(t, err)
+			must(t, h.Write(t.Context(), []byte("data"), 0))
+			time.Sleep(second / 10) // the write is on its way
+			for _, s := range []SetAttr{
+				{Valid: SetTimes, Mtime: 1e9, Atime: 1e9}, {Valid: SetUID | SetGID, UID: 7, GID: 8}, {Valid: SetMode, Mode: 0444},
+			} {
+				_, err = n.Setattr(t.Context(), nil, s)
+				must(t, err)
+			}
+			must(t, h.Flush(t.Context()))
+			h.Release()
+		}()
+		// One for the name, and one for the rest from when it was sent last.
+		if got := time.Since(start); got != 2*second+second/10 {
+			t.Errorf("create, write, utimens, chown, chmod, close took %v", got)
+		}
+		if a := m.nodes["f"].attr; m.data("f") != "data" || a.Mtime != 1e9 || a.UID != 7 || a.GID != 8 || a.Mode&07777 != 0444 {
+			t.Errorf("server has %q %+v", m.data("f"), a)
+		}
+	})
+}

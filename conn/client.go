@@ -190,6 +190,7 @@ func (c *Client) Features() cache.Features {
 		Lsetstat: caps.Lsetstat,
 		Statvfs:  caps.Statvfs,
 		RTT:      c.rtt.get(),
+		InOrder:  c.openSSH,
 		// Who owns the login directory is who logs in.
 		LoginUID:   c.attrs.uid,
 		LoginKnown: c.ownerKnown,
