@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -40,6 +41,26 @@ func TestLimits(t *testing.T) {
 		must(t, unix.Stat(dir, &st))
 		if st.Nlink != 1 {
 			t.Errorf("a directory has %d links", st.Nlink)
+		}
+	})
+}
+
+// TestSafeSave: when the rename over the old file has returned, the server has
+// the new one, though nobody has waited for its mode and times.
+func TestSafeSave(t *testing.T) {
+	onEveryServer(t, func(t *testing.T, m *mounted) {
+		must(t, os.WriteFile(m.dir+"/file", []byte("old"), 0o644))
+		for i := range 50 {
+			content := strings.Repeat("new", i*100)
+			mtime, mode := int64(1e9+i), os.FileMode(0o600+i%8)
+			must(t, os.WriteFile(m.dir+"/.tmp", []byte(content), 0o644))
+			must(t, os.Chtimes(m.dir+"/.tmp", time.Unix(mtime, 0), time.Unix(mtime, 0)))
+			must(t, os.Chmod(m.dir+"/.tmp", mode))
+			must(t, os.Rename(m.dir+"/.tmp", m.dir+"/file"))
+			wantFile(t, m.served+"/file", content, mode)
+			if fi, err := os.Stat(m.served + "/file"); err != nil || fi.ModTime().Unix() != mtime {
+				t.Fatalf("round %d: mtime %v, want %d; %v", i, fi.ModTime(), mtime, err)
+			}
 		}
 	})
 }
