@@ -123,25 +123,43 @@ func TestMedian(t *testing.T) {
 }
 
 func TestGoal(t *testing.T) {
-	g := goal{sshfs: 5, ssh: 1, sshfsNear: 2.5, sshNear: 1}
+	g := goal{near: reach{2.5, 1}, far: reach{5, 1}, farther: reach{5, 0.25}}
+	const near, far, farther = 0, 20 * time.Millisecond, 100 * time.Millisecond
 	for _, test := range []struct {
-		near           bool
-		faster, slower float64
+		goal           goal
+		rtt            time.Duration
+		faster, slower ratio
 		want           string
 	}{
-		{false, 6, 0.9, ">= 5, <= 1"},
-		{false, 4, 0.9, ">= 5, <= 1, MISSED"},
-		{false, 6, 1.1, ">= 5, <= 1, MISSED"},
-		{true, 3, 1, ">= 2.5, <= 1"},
-		{true, 2, 1, ">= 2.5, <= 1, MISSED"},
-		{false, 0, 0, ""},
+		{g, far, ratio{value: 6}, ratio{value: 0.9}, ">= 5, <= 1"},
+		{g, far, ratio{value: 4}, ratio{value: 0.9}, ">= 5, <= 1, MISSED"},
+		{g, far, ratio{value: 6}, ratio{value: 1.1}, ">= 5, <= 1, MISSED"},
+		{g, farther, ratio{value: 6}, ratio{value: 0.9}, ">= 5, <= 0.25, MISSED"},
+		{g, near, ratio{value: 3}, ratio{value: 1}, ">= 2.5, <= 1"},
+		{g, near, ratio{value: 2}, ratio{value: 1}, ">= 2.5, <= 1, MISSED"},
+		{g, far, ratio{}, ratio{}, ""},
+		{g, far, ratio{value: 4, atLeast: true}, ratio{}, ">= 5, open"},
+		{g, far, ratio{value: 6, atLeast: true}, ratio{}, ">= 5"},
+		{g, far, ratio{value: 6, atMost: true}, ratio{}, ">= 5, MISSED"},
+		{goal{}, near, ratio{value: 0.9}, ratio{}, ">= 1, MISSED"},
+		{goal{far: reach{sshfs: 2}}, farther, ratio{value: 1}, ratio{}, ">= 2, MISSED"},
 	} {
-		if got := g.say(test.near, test.faster, test.slower); got != test.want {
+		if got := test.goal.at(test.rtt).say(test.faster, test.slower); got != test.want {
 			t.Errorf("%+v: %q", test, got)
 		}
 	}
-	if got := (goal{}).say(true, 0.9, 0); got != ">= 1, MISSED" {
-		t.Errorf("slower than sshfs on loopback: %q", got)
+}
+
+// The times of rows that were cut are bounds, and so are their ratios.
+func TestDivide(t *testing.T) {
+	cut, whole := sample{took: 6, cut: true}, sample{took: 3}
+	for _, test := range []struct {
+		a, b sample
+		want string
+	}{{cut, whole, "> 2.00"}, {whole, cut, "< 0.50"}, {cut, cut, "-"}, {whole, whole, "1.00"}, {whole, sample{}, "-"}} {
+		if got := divide(test.a, test.b).String(); got != test.want {
+			t.Errorf("%+v / %+v = %q, want %q", test.a, test.b, got, test.want)
+		}
 	}
 }
 

@@ -23,7 +23,6 @@ type row struct {
 	check func(context.Context) error
 	// cpuPer is how many bytes the row moves, if the processor time for them is of interest.
 	cpuPer int64
-	goal   goal
 }
 
 // A group is rows of which the first begins with a fresh mount.

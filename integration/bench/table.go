@@ -69,7 +69,7 @@ func (t *table) add(g group) {
 		}
 		t.rows = append(t.rows, r)
 		if r.cpuPer > 0 {
-			t.rows = append(t.rows, row{name: r.cpuRow(), goal: goal{sshfsNear: 1}})
+			t.rows = append(t.rows, row{name: r.cpuRow()})
 		}
 	}
 }
@@ -106,16 +106,16 @@ func (t *table) title() string {
 
 func (t *table) line(r row) []string {
 	line := []string{r.name}
-	took := map[string]time.Duration{}
+	of := map[string]sample{}
 	for _, c := range []string{sshfs, seamount, plainSSH} {
 		s, ok := t.results.median(r.name, c)
 		if ok {
-			took[c] = s.took
+			of[c] = s
 		}
 		line = append(line, t.cell(c, s, ok))
 	}
-	faster, slower := ratio(took[sshfs], took[seamount]), ratio(took[seamount], took[plainSSH])
-	return append(line, shown(faster), shown(slower), r.goal.say(t.rtt == 0, faster, slower))
+	faster, slower := divide(of[sshfs], of[seamount]), divide(of[seamount], of[plainSSH])
+	return append(line, faster.String(), slower.String(), goalOf(r.name).at(t.rtt).say(faster, slower))
 }
 
 // cell shows one time, and numbers what went wrong.
@@ -147,39 +147,30 @@ func seconds(d time.Duration) string {
 	}
 }
 
-// ratio is 0 where there is none.
-func ratio(a, b time.Duration) float64 {
-	if b == 0 {
-		return 0
-	}
-	return float64(a) / float64(b)
+// A ratio is of two times; 0 where there is none.
+type ratio struct {
+	value float64
+	// atLeast is set where the first was cut at the limit, atMost where the second was.
+	atLeast, atMost bool
 }
 
-func shown(ratio float64) string {
-	if ratio == 0 {
+func divide(a, b sample) ratio {
+	if a.took == 0 || b.took == 0 {
+		return ratio{}
+	}
+	return ratio{float64(a.took) / float64(b.took), a.cut, b.cut}
+}
+
+func (r ratio) String() string {
+	switch {
+	case r.value == 0 || r.atLeast && r.atMost:
 		return "-"
+	case r.atLeast:
+		return fmt.Sprintf("> %.2f", r.value)
+	case r.atMost:
+		return fmt.Sprintf("< %.2f", r.value)
 	}
-	return fmt.Sprintf("%.2f", ratio)
-}
-
-// say tells what a row was to reach, and whether it has.
-func (g goal) say(near bool, faster, slower float64) string {
-	least, most := g.sshfs, g.ssh
-	if near {
-		least, most = max(1, g.sshfsNear), g.sshNear
-	}
-	var want []string
-	met := true
-	if least > 0 && faster > 0 {
-		want, met = append(want, fmt.Sprintf(">= %g", least)), met && faster >= least
-	}
-	if most > 0 && slower > 0 {
-		want, met = append(want, fmt.Sprintf("<= %g", most)), met && slower <= most
-	}
-	if !met {
-		want = append(want, "MISSED")
-	}
-	return strings.Join(want, ", ")
+	return fmt.Sprintf("%.2f", r.value)
 }
 
 // writeAligned writes a table whose first column is text and whose others are numbers.
