@@ -238,7 +238,7 @@ func (h *Handle) Release() {
 		h.settling.Wait()
 		h.forget()
 		if err := f.Close(t.ctx); err != nil && h.flag&OpenWrite != 0 {
-			t.opts.Log("close", n.Path(), err)
+			t.opts.Log(OpClose, n.Path(), err)
 		}
 	})
 }

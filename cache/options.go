@@ -18,6 +18,10 @@ const (
 	DurabilityCall
 )
 
+// OpClose is the op that Log is told when the server refuses to close a file,
+// all changes of which it had answered.
+const OpClose = "close"
+
 // Options of a Tree. The zero value of a field means its default.
 type Options struct {
 	Durability Durability

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"seamount/cache"
@@ -27,6 +28,9 @@ type session struct {
 	server *fs.Server
 	lock   *daemon.Lock // nil where it could not be taken
 	log    *slog.Logger
+	// failed counts the changes that the server did not take and that no call
+	// waited for.
+	failed atomic.Int64
 }
 
 // open connects and mounts. ctx bounds that, not the life of the session.
@@ -53,7 +57,7 @@ func (a *app) open(ctx context.Context, p *plan, log *slog.Logger) (*session, er
 		return nil, err
 	}
 	notifier := fs.NewNotifier()
-	s.tree = cache.New(s.client, treeOptions(p.opts, notifier, log))
+	s.tree = cache.New(s.client, s.treeOptions(p.opts, notifier))
 	if err := s.mount(ctx, p, notifier); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
@@ -80,7 +84,7 @@ func (s *session) mount(ctx context.Context, p *plan, notifier *fs.Notifier) err
 	return nil
 }
 
-func treeOptions(o *options.Mount, n *fs.Notifier, log *slog.Logger) cache.Options {
+func (s *session) treeOptions(o *options.Mount, n *fs.Notifier) cache.Options {
 	c := cache.Options{
 		AttrTTLMin:   o.AttrTTLMin,
 		AttrTTLMax:   o.AttrTTLMax,
@@ -88,14 +92,17 @@ func treeOptions(o *options.Mount, n *fs.Notifier, log *slog.Logger) cache.Optio
 		Follow:       o.Symlinks == options.SymlinksFollow,
 		Invalidate:   n.Invalidate,
 		Log: func(op, path string, err error) {
-			log.Error("a change did not reach the server", "op", op, "path", path, "err", err)
+			if op != cache.OpClose { // by then all that was written had its answer
+				s.failed.Add(1)
+			}
+			s.log.Error("a change did not reach the server", "op", op, "path", path, "err", err)
 		},
 	}
 	if o.Durability == options.DurabilityCall {
 		c.Durability = cache.DurabilityCall
 	}
 	if !o.Prefetch {
-		c.ReadAheadMax = -1
+		c.NoPrefetch, c.ReadAheadMax = true, -1
 	}
 	if o.AttrTTL != nil {
 		// 0 would be the default: the shortest time there is, is next to it.
@@ -196,6 +203,9 @@ func (s *session) wait(sig *signals) error {
 	defer cancel()
 	if err := s.close(ctx); err != nil {
 		return &codeError{exitUnsafe, fmt.Errorf("not everything that was written is on the server: %w", err)}
+	}
+	if n := s.failed.Load(); n > 0 {
+		return &codeError{exitUnsafe, fmt.Errorf("%d changes did not reach the server: the log names them", n)}
 	}
 	s.log.Info("ended, all data is on the server")
 	return nil

@@ -32,7 +32,7 @@ func TestTreeOptions(t *testing.T) {
 		"":                              {},
 		"sync":                          {Durability: cache.DurabilityCall},
 		"symlinks=follow":               {Follow: true},
-		"prefetch=no":                   {ReadAheadMax: -1},
+		"prefetch=no":                   {NoPrefetch: true, ReadAheadMax: -1},
 		"cache_size=1M":                 {ContentBytes: 1 << 20},
 		"attr_ttl=5":                    {AttrTTLMin: 5 * time.Second, AttrTTLMax: 5 * time.Second},
 		"attr_ttl=0":                    {AttrTTLMin: 1, AttrTTLMax: 1},
@@ -40,7 +40,8 @@ func TestTreeOptions(t *testing.T) {
 		"open_ttl=2":                    {OpenTTL: 2 * time.Second},
 		"open_ttl=0":                    {OpenTTL: -1},
 	} {
-		got := treeOptions(parse(t, list), fs.NewNotifier(), slog.New(slog.DiscardHandler))
+		s := &session{log: slog.New(slog.DiscardHandler)}
+		got := s.treeOptions(parse(t, list), fs.NewNotifier())
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(cache.Options{}, "Invalidate", "Log")); diff != "" {
 			t.Errorf("%q (-want +got): %s", list, diff)
 		}
