@@ -62,11 +62,12 @@ func walk(t *testing.T, n *Node, byNumber bool, file func(*Node)) {
 func TestWalkListsAhead(t *testing.T) {
 	bubble(t, second, Options{}, func(t *testing.T, m *memRemote, _ *Tree, root *Node) {
 		m.tree("", 5, 3, 3) // 156 directories
-		// Two for each of the four levels, and some more because the 125
-		// directories of the last are more than are listed at once.
+		// Two for each of the four levels is the least. The 125 directories of
+		// the last are more than are listed at once, and which of them come
+		// first depends on the order in which answers are taken: some more.
 		start := time.Now()
 		walk(t, root, false, nil)
-		if got := int(time.Since(start) / second); got > 2*4+4 {
+		if got := int(time.Since(start) / second); got > 20 {
 			t.Errorf("find in a tree of three levels took %d round trips", got)
 		}
 		took(t, "find again", 0, func() { walk(t, root, false, nil) })

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -154,7 +155,7 @@ func (n *Node) refresh(ctx context.Context) error {
 func (n *Node) take(ctx context.Context, l link, a Attr, asked uint64) error {
 	t := n.tree
 	t.mu.Lock()
-	current := n.currentLocked(asked)
+	current := n.currentLocked(asked) && n.namedLocked(l)
 	other := n.otherLocked(l, a)
 	t.mu.Unlock()
 	if !current {
@@ -174,11 +175,16 @@ func (n *Node) take(ctx context.Context, l link, a Attr, asked uint64) error {
 		n.fillLocked(a, asked)
 		return nil
 	}
-	if n.currentLocked(asked) {
+	if n.currentLocked(asked) && n.namedLocked(l) {
 		t.replaceLocked(l, n, a)
 		return errStale
 	}
 	return nil
+}
+
+// namedLocked reports whether l is a name of n, and not about to be another's.
+func (n *Node) namedLocked(l link) bool {
+	return n == n.tree.root || slices.Contains(n.links, l) && !n.tree.movingLocked(l)
 }
 
 // currentLocked reports whether an answer asked for at asked can be of n as it
@@ -201,8 +207,12 @@ func (n *Node) otherLocked(l link, a Attr) func(ctx context.Context) (Attr, erro
 	}
 	for _, x := range n.links {
 		if x != l {
-			if path, ok := x.parent.joinLocked(x.name); ok {
-				return func(ctx context.Context) (Attr, error) { return n.tree.lookAt(ctx, path) }
+			return func(ctx context.Context) (a Attr, err error) {
+				err = x.parent.withChild(ctx, x.name, func(path string) error {
+					a, err = n.tree.lookAt(ctx, path)
+					return err
+				})
+				return a, err
 			}
 		}
 	}

@@ -1,20 +1,26 @@
 package cache
 
-import "context"
+import (
+	"context"
+	"syscall"
+)
 
 // move is a rename that the server has not answered. Until it has, neither of
 // its names is taken away or replaced by what a listing or an ENOENT tells: that
 // may be of before or of after.
 type move struct {
 	from, to link
+	alone    bool // a directory: it changes the paths of others
 	done     chan struct{}
 }
 
-// beginMove notes that a rename is on its way.
-func (t *Tree) beginMove(from, to link) *move {
+// beginMove notes that a rename is on its way. moved is nil if it is not known
+// what is renamed.
+func (t *Tree) beginMove(from, to link, moved *Node) *move {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := &move{from, to, make(chan struct{})}
+	alone := moved == nil || moved.typ == syscall.S_IFDIR
+	m := &move{from, to, alone, make(chan struct{})}
 	t.moves[m] = struct{}{}
 	return m
 }

@@ -89,12 +89,10 @@ func (n *Node) Link(ctx context.Context, name string, target *Node) (Stat, error
 	before := max(target.attr.Nlink, uint32(len(target.links)))
 	t.mu.Unlock()
 	var a Attr
-	err := n.withChild(ctx, name, func(path string) error {
-		return target.withPath(ctx, func(old string) (err error) {
-			a, err = t.remote.Link(ctx, old, path)
-			return err
-		})
-	})
+	err := t.request(ctx, nil, func(p []string) (err error) {
+		a, err = t.remote.Link(ctx, p[0], p[1])
+		return err
+	}, place{target, ""}, place{n, name})
 	if err != nil {
 		n.doubt(name, err)
 		return Stat{}, err
@@ -175,28 +173,28 @@ func (n *Node) Rename(ctx context.Context, name string, to *Node, newName string
 	if err := t.awaitSent(ctx, moved, replaced); err != nil {
 		return err
 	}
-	m := t.beginMove(link{n, name}, link{to, newName})
+	m := t.beginMove(link{n, name}, link{to, newName}, moved)
 	defer t.endMove(m)
-	err := n.withChildMoving(ctx, m, name, func(oldPath string) error {
-		return to.withChildMoving(ctx, m, newName, func(newPath string) error {
-			return t.remote.Rename(ctx, oldPath, newPath, noReplace)
-		})
-	})
+	err := t.request(ctx, m, func(p []string) error {
+		if err := t.remote.Rename(ctx, p[0], p[1], noReplace); err != nil {
+			return err
+		}
+		if t.mayBeLinks(moved, replaced) {
+			if _, err := t.remote.Lstat(ctx, p[0]); err == nil {
+				return nil // it is there still
+			}
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.renames++
+		t.moveLocked(m.from, m.to)
+		return nil
+	}, place{n, name}, place{to, newName})
 	if err != nil {
 		n.doubt(name, err)
 		to.doubt(newName, err)
-		return err
 	}
-	if t.mayBeLinks(moved, replaced) {
-		if n.exists(ctx, m, name) {
-			return nil
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.renames++
-	t.moveLocked(link{n, name}, link{to, newName})
-	return nil
+	return err
 }
 
 // mayBeLinks reports whether two nodes may be one file on the server: then a
@@ -208,14 +206,6 @@ func (t *Tree) mayBeLinks(a, b *Node) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return a.pending > 0 || b.pending > 0 || a.guess || b.guess || sameContent(a.attr, b.attr)
-}
-
-// exists asks the server for a name of n.
-func (n *Node) exists(ctx context.Context, m *move, name string) bool {
-	return n.withChildMoving(ctx, m, name, func(path string) error {
-		_, err := n.tree.remote.Lstat(ctx, path)
-		return err
-	}) == nil
 }
 
 // moveLocked has the node of one name go by another.

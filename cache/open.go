@@ -45,6 +45,26 @@ func (n *Node) Open(ctx context.Context, flag OpenFlag) (h *Handle, keep bool, e
 	return h, n.keepLocked(), nil
 }
 
+// hasName reports whether l is a name of n, and not about to be another's.
+func (n *Node) hasName(l link) bool {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	return n.namedLocked(l)
+}
+
+// openRenamed opens a file of which a name was changed while it was opened.
+func (n *Node) openRenamed(ctx context.Context, flag OpenFlag) (File, error) {
+	t := n.tree
+	t.mu.Lock()
+	renames, linked := t.renames, len(n.links) > 0
+	t.mu.Unlock()
+	t.movedSince(ctx, nil, renames) // let them be done
+	if !linked || ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), errStale)
+	}
+	return n.openRemote(ctx, flag)
+}
+
 // readyToTruncate makes sure that the name leads to n, and that what was
 // written before does not arrive after the truncation.
 func (n *Node) readyToTruncate(ctx context.Context) error {
@@ -119,6 +139,13 @@ func (n *Node) openRemote(ctx context.Context, flag OpenFlag) (File, error) {
 		f, a, err = t.remote.Open(ctx, path, flag, 0)
 		return err
 	})
+	if err == nil && !n.hasName(l) {
+		// The name was given to another file meanwhile, which may be the one opened.
+		if err := f.Close(t.ctx); err != nil {
+			return nil, err
+		}
+		return n.openRenamed(ctx, flag)
+	}
 	switch {
 	case isNoEntry(err):
 		err = n.vanished(ctx, l, asked)

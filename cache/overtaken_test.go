@@ -210,3 +210,35 @@ func TestTwoNodesForOneFile(t *testing.T) {
 		}
 	})
 }
+
+// A directory is not renamed while a request that goes through its path is on
+// its way: there, the path could mean another directory when it arrives.
+func TestRenameOfDirectoryWaits(t *testing.T) {
+	bubble(t, second, Options{NoPrefetch: true}, func(t *testing.T, m *memRemote, _ *Tree, root *Node) {
+		m.mkdir("a")
+		m.mkdir("a/b")
+		m.put("a/b/f", "x", 1000)
+		a := lookup(t, root, "a")
+		b := lookup(t, a, "b")
+		listed := make(chan time.Time, 1)
+		go func() {
+			_, _ = b.OpenDir(t.Context())
+			listed <- time.Now()
+		}()
+		time.Sleep(second / 10)
+		ctx, cancel := context.WithTimeout(t.Context(), second/10)
+		if err := root.Rename(ctx, "a", root, "c", false); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("an interrupted rename: %v", err)
+		}
+		cancel()
+		took(t, "a lookup, after the rename gave up", 1, func() { _, _, _ = root.Lookup(t.Context(), "nope") })
+		go func() { _, _ = b.OpenDir(t.Context()) }()
+		must(t, root.Rename(t.Context(), "a", root, "c", false))
+		if end := <-listed; time.Since(end) < second {
+			t.Errorf("the rename was sent %v after the listing", time.Since(end)-second)
+		}
+		if got := readAll(t, lookup(t, lookup(t, lookup(t, root, "c"), "b"), "f")); got != "x" {
+			t.Errorf("read %q", got)
+		}
+	})
+}

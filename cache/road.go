@@ -195,10 +195,17 @@ func (r *road) setAfter(ctx context.Context, c *change) (Attr, error) {
 func (r *road) sendByPath(ctx context.Context, c *change) (Attr, error) {
 	t := r.tree
 	for first := true; ; first = false {
+		if err := t.enter(ctx); err != nil {
+			if first {
+				r.sent(c)
+			}
+			return Attr{}, err
+		}
 		t.mu.Lock()
 		renames := t.renames
 		t.mu.Unlock()
 		p := c.send(ctx)
+		t.leave()
 		if first {
 			r.sent(c)
 		}

@@ -42,6 +42,7 @@ type Tree struct {
 	roads map[*road]struct{}
 	// failed are the roads with an error that nobody has been told.
 	failed map[*road]struct{}
+	gate   gate
 	// unsent are changes by path that are not sent yet: whoever changes one of
 	// the names on that path must wait for them.
 	unsent map[*change]*Node
