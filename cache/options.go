@@ -36,8 +36,8 @@ type Options struct {
 	// DirtyBytes bounds what is written and not acknowledged; writers wait for
 	// room. Default 32 MiB.
 	DirtyBytes int64
-	// ReadAheadMax bounds the read-ahead of one handle, in bytes. Default 8
-	// MiB; negative: none.
+	// ReadAheadMax bounds the read-ahead of one handle, in bytes. Default 8 MiB,
+	// more where the round trip needs it to keep a fast link full; negative: none.
 	ReadAheadMax int64
 	// NoPrefetch fetches nothing before it is asked for, but for read-ahead in
 	// a file.

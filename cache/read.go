@@ -293,11 +293,25 @@ func (h *Handle) readAhead(off, end, size int64) bool {
 	if t.opts.ReadAheadMax < 0 {
 		return true
 	}
-	ra.window = min(max(2*ra.window, 2*BlockSize), t.opts.ReadAheadMax)
+	ra.window = min(max(2*ra.window, 2*BlockSize), t.aheadWindow())
 	to := min(ra.next+ra.window, size)
 	from := max(ra.done, ra.next) / BlockSize
 	h.fetchAhead(ra, from, to)
 	return true
+}
+
+// aheadRate is the speed that read-ahead keeps up with, in bytes per second,
+// and farWindow what it takes for that at the most.
+const (
+	aheadRate = 320 << 20
+	farWindow = 32 << 20
+)
+
+// aheadWindow is how far a handle reads ahead: as far as the option says, and
+// farther where the distance needs it.
+func (t *Tree) aheadWindow() int64 {
+	far := int64(t.remote.Features().RTT.Seconds() * aheadRate)
+	return max(t.opts.ReadAheadMax, min(far, farWindow, t.opts.ContentBytes/2))
 }
 
 func (h *Handle) fetchAhead(ra *readAhead, from, to int64) {

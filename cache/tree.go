@@ -65,7 +65,7 @@ func New(r Remote, o Options) *Tree {
 		opts:      o,
 		blocks:    newBlockCache(o.ContentBytes),
 		dirty:     semaphore.NewWeighted(o.DirtyBytes),
-		window:    semaphore.NewWeighted(max(o.ReadAheadMax, BlockSize)),
+		window:    semaphore.NewWeighted(max(o.ReadAheadMax, min(farWindow, o.ContentBytes/2), BlockSize)),
 		ahead:     ahead{files: semaphore.NewWeighted(aheadFiles)},
 		ctx:       ctx,
 		cancel:    cancel,

@@ -21,6 +21,7 @@ type file struct {
 	// life ends with Close, and with it the search for further handles.
 	life context.Context
 	end  context.CancelFunc
+	room room
 
 	// Guarded by handleTable.mu.
 	path     string

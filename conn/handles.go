@@ -268,6 +268,7 @@ func (t *handleTable) attach(f *file, h *handle, a cache.Attr) bool {
 		return false
 	}
 	f.handles = append(f.handles[:len(f.handles):len(f.handles)], h)
+	f.room.resize(len(f.handles))
 	f.known, f.changed = a, false
 	t.idleLocked(f)
 	return true

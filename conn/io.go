@@ -41,6 +41,10 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if err := f.room.enter(ctx, int64(len(p))); err != nil {
+		return 0, f.error("read", err)
+	}
+	defer f.room.leave(int64(len(p)))
 	handles, err := f.client.handles.acquire(ctx, f)
 	if err != nil {
 		return 0, f.error("read", err)
@@ -169,8 +173,13 @@ func (f *file) StartWriteAt(ctx context.Context, p []byte, off int64) cache.Pend
 		w.err = errnoError("write", f.name(), syscall.EINVAL)
 		return w
 	}
+	if err := f.room.enter(ctx, int64(len(p))); err != nil {
+		w.err = f.error("write", err)
+		return w
+	}
 	handles, err := f.client.handles.acquire(ctx, f)
 	if err != nil {
+		f.room.leave(int64(len(p)))
 		w.err = f.error("write", err)
 		return w
 	}
@@ -194,6 +203,7 @@ func (w *writing) Wait(ctx context.Context) (int, error) {
 		return 0, w.err
 	}
 	f := w.file
+	defer f.room.leave(int64(w.size))
 	defer f.client.handles.release(f)
 	n, err := w.size, error(nil)
 	for _, piece := range w.pieces {

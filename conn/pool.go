@@ -21,7 +21,7 @@ const (
 // pool is the sessions of a Client.
 type pool struct {
 	client *Client
-	max    int // data sessions
+	max    int // data sessions; 0: as the distance needs
 	// life ends the opening of sessions.
 	life context.Context
 	stop context.CancelFunc
@@ -41,6 +41,17 @@ func newPool(c *Client, limit int) *pool {
 	p := &pool{client: c, max: limit}
 	p.life, p.stop = context.WithCancel(context.Background())
 	return p
+}
+
+// limit is how many data sessions there may be.
+func (p *pool) limit() int {
+	switch {
+	case p.max > 0:
+		return p.max
+	case p.client.rtt.get() >= farRTT:
+		return farDataSessions
+	}
+	return defaultDataSessions
 }
 
 // openSession opens a session that the pool does not know yet.
@@ -129,7 +140,7 @@ func (p *pool) grow() <-chan struct{} {
 		defer p.mu.Unlock()
 		return p.opening
 	}
-	if p.refused || len(p.data) >= p.max || time.Now().Before(p.notTill) || p.life.Err() != nil {
+	if p.refused || len(p.data) >= p.limit() || time.Now().Before(p.notTill) || p.life.Err() != nil {
 		p.mu.Unlock()
 		return nil
 	}
@@ -169,6 +180,9 @@ func (p *pool) opened(s *session, err error, done chan struct{}) bool {
 	n := len(p.data)
 	close(done)
 	p.mu.Unlock()
+	if wanted && err == nil && p.max == 0 && p.client.rtt.get() >= farRTT && n < farReady {
+		p.grow() // opening one takes several round trips: not when it is needed
+	}
 	if wanted && err != nil {
 		p.client.log.Warn("no further session", "data sessions", n, "refused by the server", refused, "err", err)
 	}

@@ -30,7 +30,7 @@ const (
 func (f *file) considerStripe(handles []*handle, size int) {
 	c := f.client
 	if f.flag&cache.OpenAppend != 0 || f.writable() && !c.openSSH ||
-		len(handles) >= c.pool.max || c.rtt.get() < stripeRTT || !c.handles.roomy() {
+		len(handles) >= c.pool.limit() || c.rtt.get() < stripeRTT || !c.handles.roomy() {
 		return
 	}
 	if size < stripeBytes && leastLoaded(handles).session.load() < stripeBytes {
