@@ -15,25 +15,25 @@ import (
 
 // bench is what is measured on: a server, what it serves, and copies of that.
 type bench struct {
-	cfg     config // at the distance that is being measured
-	dir     string
-	served  string // the directory that is mounted
-	tree    string // a copy of served/tree
-	archive string // the same as a tar file
-	origin  string // the same as a bare repository
-	local   string // where copies out go
-	config  string // ssh_config
-	binary  string // seamount
-	noise   noise  // content of the large file
-	found   string // what find says of the tree
-	grepped string // and grep
-	server  *sshd
+	cfg       config // at the distance that is being measured
+	dir       string
+	served    string // the directory that is mounted
+	tree      string // a copy of served/tree
+	archive   string // the same as a tar file
+	origin    string // the same as a bare repository
+	local     string // where copies out go
+	sshConfig string
+	binary    string // seamount
+	noise     noise  // content of the large file
+	found     string // what find says of the tree
+	grepped   string // and grep
+	server    *sshd
 }
 
 func newBench(ctx context.Context, dir string, c config) (*bench, error) {
 	b := &bench{
 		cfg: c, dir: dir, served: dir + "/served", tree: dir + "/tree", archive: dir + "/tree.tar",
-		origin: dir + "/origin.git", local: dir + "/out", config: dir + "/ssh_config", binary: dir + "/seamount",
+		origin: dir + "/origin.git", local: dir + "/out", sshConfig: dir + "/ssh_config", binary: dir + "/seamount",
 		noise: newNoise(),
 	}
 	if err := b.prepare(ctx); err != nil {
@@ -61,7 +61,7 @@ func (b *bench) measureAt(ctx context.Context, rtt time.Duration) (*table, error
 	if err != nil {
 		return t, err
 	}
-	err = errors.Join(b.server.writeClientConfig(b.config, port), b.noise.write(ctx, b.served+"/large", b.cfg.size))
+	err = errors.Join(b.server.writeClientConfig(b.sshConfig, port), b.noise.write(ctx, b.served+"/large", b.cfg.size))
 	if err != nil {
 		return t, err
 	}

@@ -26,7 +26,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := parse([]string{"-rtt", "0,1ms", "-files", "20", "-size", "2", "-entries", "30",
-		"-only", "^(find again|git status|sequential|30 safe|10 stats)", "-append", file, "-logs", t.TempDir()}, io.Discard)
+		"-only", "^(find again|git status|sequential read|30 safe|10 stats)", "-append", file, "-logs", t.TempDir()}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 		t.Error("a row that was not asked for")
 	}
 	logs, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
-	if err != nil || len(logs) != 2*6 {
+	if err != nil || len(logs) != 2*5 {
 		t.Errorf("logs %q, %v; want one of each group and distance", logs, err)
 	}
 }

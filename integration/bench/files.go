@@ -91,7 +91,7 @@ func (b *bench) read(ctx context.Context, mnt string) error { return b.verifyFil
 
 // sshPipe starts a command on the server that sends to this process, or takes from it.
 func (b *bench) sshPipe(ctx context.Context, script string) *exec.Cmd {
-	return exec.CommandContext(ctx, "ssh", "-F", b.config, "benchserver", script)
+	return exec.CommandContext(ctx, "ssh", "-F", b.sshConfig, "benchserver", script)
 }
 
 func (b *bench) plainRead(ctx context.Context) error {

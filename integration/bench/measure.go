@@ -47,12 +47,12 @@ const (
 
 func (b *bench) contenders() []contender {
 	source := "benchserver:" + b.served
-	ours := func(mnt string) []string { return []string{b.binary, "-f", "-F", b.config, source, mnt} }
+	ours := func(mnt string) []string { return []string{b.binary, "-f", "-F", b.sshConfig, source, mnt} }
 	if b.cfg.logs != "" {
-		ours = func(mnt string) []string { return []string{b.binary, "-f", "--debug", "-F", b.config, source, mnt} }
+		ours = func(mnt string) []string { return []string{b.binary, "-f", "--debug", "-F", b.sshConfig, source, mnt} }
 	}
 	return []contender{
-		{sshfs, func(mnt string) []string { return []string{sshfs, "-f", "-F", b.config, source, mnt} }},
+		{sshfs, func(mnt string) []string { return []string{sshfs, "-f", "-F", b.sshConfig, source, mnt} }},
 		{seamount, ours},
 		{plainSSH, nil},
 	}

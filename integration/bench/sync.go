@@ -31,7 +31,7 @@ func (b *bench) plainRsyncAgain(ctx context.Context) error {
 }
 
 func (b *bench) rsyncOverSSH(ctx context.Context) (string, error) {
-	return command(ctx, "/", "rsync", rsyncArgs("-e", "ssh -F "+b.config, b.tree+"/", "benchserver:"+b.served+"/synced/")...)
+	return command(ctx, "/", "rsync", rsyncArgs("-e", "ssh -F "+b.sshConfig, b.tree+"/", "benchserver:"+b.served+"/synced/")...)
 }
 
 func nothingTold(out string) error {

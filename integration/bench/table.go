@@ -74,12 +74,10 @@ func (t *table) add(g group) {
 	}
 }
 
-var header = []string{"", "sshfs", "seamount", "ssh", "sshfs/seamount", "seamount/ssh", "goal"}
-
 // String is the table as Markdown that also reads well as it is.
 func (t *table) String() string {
 	t.faults = nil
-	lines := [][]string{header}
+	lines := [][]string{{"", "sshfs", "seamount", "ssh", "sshfs/seamount", "seamount/ssh", "goal"}}
 	for _, r := range t.rows {
 		lines = append(lines, t.line(r))
 	}
@@ -175,7 +173,7 @@ func (r ratio) String() string {
 
 // writeAligned writes a table whose first column is text and whose others are numbers.
 func writeAligned(out *strings.Builder, lines [][]string) {
-	widths := make([]int, len(header))
+	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
 		for i, cell := range line {
 			widths[i] = max(widths[i], len(cell), 3)

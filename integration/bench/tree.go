@@ -18,7 +18,7 @@ func (b *bench) ssh(script string) func(context.Context) error {
 }
 
 func (b *bench) sshOutput(ctx context.Context, script string) (string, error) {
-	return command(ctx, "/", "ssh", "-F", b.config, "benchserver", script)
+	return command(ctx, "/", "ssh", "-F", b.sshConfig, "benchserver", script)
 }
 
 // clear makes sure that there is no name in what is served.
@@ -85,7 +85,7 @@ func (b *bench) plainCopyOut(ctx context.Context) error {
 	if err := os.Mkdir(b.local, 0o755); err != nil {
 		return err
 	}
-	return b.pipe(ctx, "ssh -F "+b.config+" benchserver tar cf - -C "+b.served+"/tree . | tar xf - -C "+b.local)
+	return b.pipe(ctx, "ssh -F "+b.sshConfig+" benchserver tar cf - -C "+b.served+"/tree . | tar xf - -C "+b.local)
 }
 
 // pipe runs a pipe of the shell.
@@ -105,7 +105,7 @@ func (b *bench) copyIn(ctx context.Context, mnt string) error {
 func (b *bench) plainTar(name string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		to := b.served + "/" + name
-		return b.pipe(ctx, "tar cf - -C "+b.tree+" . | ssh -F "+b.config+" benchserver 'mkdir "+to+" && tar xf - -C "+to+"'")
+		return b.pipe(ctx, "tar cf - -C "+b.tree+" . | ssh -F "+b.sshConfig+" benchserver 'mkdir "+to+" && tar xf - -C "+to+"'")
 	}
 }
 
