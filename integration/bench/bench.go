@@ -126,10 +126,11 @@ func (b *bench) warm(ctx context.Context) error {
 }
 
 // command runs a program in dir and returns what it printed on its standard
-// output. With ctx it ends, and all that it started.
+// output. With ctx it ends, and all that it started. A shell changes the
+// directory: between fork and exec it would be this process that waits for a
+// mount, whose server it delays.
 func command(ctx context.Context, dir, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `cd "$0" && exec "$@"`, dir, name}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
