@@ -40,7 +40,7 @@ func newBench(ctx context.Context, dir string, c config) (*bench, error) {
 		return nil, err
 	}
 	var err error
-	b.server, err = startSSHD(dir)
+	b.server, err = startSSHD(ctx, dir)
 	return b, err
 }
 
@@ -79,7 +79,7 @@ func (b *bench) measureAt(ctx context.Context, rtt time.Duration) (*table, error
 // startProxy returns the address of the server, behind a proxy if there is
 // something to delay.
 func (b *bench) startProxy(rtt time.Duration) (addr string, stop func(), err error) {
-	addr = b.server.listener.Addr().String()
+	addr = b.server.addr
 	if rtt == 0 && b.cfg.rate == 0 {
 		return addr, func() {}, nil
 	}
@@ -126,11 +126,15 @@ func (b *bench) warm(ctx context.Context) error {
 }
 
 // command runs a program in dir and returns what it printed on its standard
-// output. With ctx it ends, and all that it started. A shell changes the
-// directory: between fork and exec it would be this process that waits for a
-// mount, whose server it delays.
+// output. With ctx it ends, and all that it started.
+//
+// It is env that goes into dir. Between fork and exec a child of Go's holds up
+// the collector of its parent, and the parent has the proxy in it: if dir is in a
+// mount, whose server is behind that proxy, none of them could go on. For the
+// same reason nothing may be started while this process has a file of a mount
+// open, which exec would close, and so flush.
 func command(ctx context.Context, dir, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `cd "$0" && exec "$@"`, dir, name}, args...)...)
+	cmd := exec.CommandContext(ctx, "env", append([]string{"-C", dir, name}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second

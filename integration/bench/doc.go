@@ -28,6 +28,8 @@
 //
 // # Concurrency
 //
-// One row runs at a time. The goroutines beside it are those of the proxy, of
-// the server's listener, and one per mount that waits for its process.
+// One row runs at a time. The goroutines beside it are those of the proxy, and
+// one per mount, and one for sshd, that wait for their process. The proxy is in
+// this process, so nothing that waits for a mount may hold up the whole of
+// it: see command.
 package main

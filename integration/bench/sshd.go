@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -10,19 +11,26 @@ import (
 	"os/exec"
 	"os/user"
 	"strings"
-	"sync"
+	"syscall"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
-// sshd is OpenSSH's server on loopback, an "sshd -i" for each connection.
+// sshd is OpenSSH's server on loopback. It is a daemon, not an "sshd -i" for
+// each connection: see command.
 type sshd struct {
-	dir      string
-	listener net.Listener
-	wg       sync.WaitGroup
+	dir    string
+	addr   string
+	cmd    *exec.Cmd
+	exited chan struct{}
 }
 
-func startSSHD(dir string) (*sshd, error) {
+// startAttempts is how often a port is chosen: between choosing it and sshd's
+// listening on it another process may take it.
+const startAttempts = 5
+
+func startSSHD(ctx context.Context, dir string) (*sshd, error) {
 	s := &sshd{dir: dir}
 	for _, name := range []string{"host_key", "id"} {
 		if err := s.writeKey(name); err != nil {
@@ -41,42 +49,59 @@ func startSSHD(dir string) (*sshd, error) {
 		return nil, err
 	}
 	var err error
-	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return nil, err
-	}
-	s.wg.Go(s.accept)
-	return s, nil
-}
-
-func (s *sshd) accept() {
-	for {
-		c, err := s.listener.Accept()
-		if err != nil {
-			return
+	for range startAttempts {
+		if err = s.start(ctx); err == nil {
+			return s, nil
 		}
-		s.wg.Go(func() { s.serve(c.(*net.TCPConn)) })
 	}
+	return nil, err
 }
 
-func (s *sshd) serve(c *net.TCPConn) {
-	f, err := c.File()
-	c.Close()
+// start runs sshd on a free port and waits until it listens.
+func (s *sshd) start(ctx context.Context) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return
+		return err
 	}
-	cmd := exec.Command("/usr/sbin/sshd", "-i", "-f", s.dir+"/sshd_config")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = f, f, os.Stderr
-	err = cmd.Start()
-	f.Close()
-	if err == nil {
-		_ = cmd.Wait() // the clients tell what went wrong
+	s.addr = l.Addr().String()
+	if err := l.Close(); err != nil {
+		return err
+	}
+	s.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", s.dir+"/sshd_config", "-o", "ListenAddress "+s.addr)
+	s.cmd.Stderr = os.Stderr
+	// ^C is for the bench, which ends its mounts before their server.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.exited = make(chan struct{})
+	go func() { defer close(s.exited); _ = s.cmd.Wait() }() // it has said why
+	return s.wait(ctx)
+}
+
+func (s *sshd) wait(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-s.exited:
+			return fmt.Errorf("sshd ended before it listened: %w", err)
+		case <-ctx.Done():
+			s.close()
+			return ctx.Err()
+		case <-tick.C:
+		}
 	}
 }
 
-// close refuses new connections and waits for those that are open to end.
+// close ends the server. Its connections have ended with their clients.
 func (s *sshd) close() {
-	s.listener.Close()
-	s.wg.Wait()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // gone already is as good
+	<-s.exited
 }
 
 func (s *sshd) writeKey(name string) error {
