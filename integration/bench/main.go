@@ -59,7 +59,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	f.IntVar(&c.files, "files", 400, "files in the tree")
 	size := f.Int64("size", 0, "size of the large file in `MiB` (default 512 on loopback, 256 at a distance)")
 	f.IntVar(&c.entries, "entries", 20000, "entries of the large directory")
-	f.DurationVar(&c.limit, "limit", time.Minute, "longest time of one row")
+	f.DurationVar(&c.limit, "limit", 45*time.Second, "longest time of one row")
 	only := f.String("only", "", "measure only rows whose name matches this `regexp` (and those that they go on from)")
 	f.StringVar(&c.append, "append", "", "add the tables to this `file`, such as docs/performance.md")
 	f.StringVar(&c.logs, "logs", "", "run seamount with --debug and keep its logs in this `directory`; costs time")
