@@ -118,6 +118,7 @@ func run(ctx context.Context, c config, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	head := heading(ctx)
 	b, err := newBench(ctx, dir, c)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func run(ctx context.Context, c config, out io.Writer) (err error) {
 		}
 	}
 	if c.append != "" {
-		err = errors.Join(err, appendReport(ctx, c, report.String()))
+		err = errors.Join(err, appendReport(ctx, c, head, report.String()))
 	}
 	return err
 }

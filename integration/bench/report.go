@@ -16,14 +16,20 @@ const marker = "<!-- runs, newest first -->\n"
 // errNoMarker says that a file is not one for reports.
 var errNoMarker = errors.New("the file has no line " + strings.TrimSpace(marker))
 
+// heading says when and of what a run is. It is made with the program that is
+// measured: during a long run the tree may have moved on.
+func heading(ctx context.Context) string {
+	return fmt.Sprintf("## %s, commit %s", time.Now().UTC().Format("2006-01-02 15:04"), commit(ctx))
+}
+
 // appendReport adds the tables of one run to the file that the configuration
 // names, with what is needed to compare them with others.
-func appendReport(ctx context.Context, c config, tables string) error {
+func appendReport(ctx context.Context, c config, heading, tables string) error {
 	old, err := os.ReadFile(c.append)
 	if err != nil {
 		return err
 	}
-	run := fmt.Sprintf("## %s, commit %s\n\n%s.\n\n%s\n", time.Now().UTC().Format("2006-01-02 15:04"), commit(ctx), machine(ctx), strings.TrimSpace(tables))
+	run := fmt.Sprintf("%s\n\n%s.\n\n%s\n", heading, machine(ctx), strings.TrimSpace(tables))
 	text, err := insertRun(string(old), run)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.append, err)
