@@ -142,6 +142,7 @@ func (h *Handle) heardLocked(seen *uint64) error {
 // returns an error that neither it nor Fsync returned before.
 func (h *Handle) Flush(ctx context.Context) error {
 	r := h.road
+	h.askBehindWrites()
 	if err := r.flush(ctx); err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -152,6 +153,31 @@ func (h *Handle) Flush(ctx context.Context) error {
 		h.askAfterWrite()
 	}
 	return h.heardLocked(&h.heardSync)
+}
+
+// opStat names the questions what writes left.
+const opStat = "stat"
+
+// askBehindWrites sends, behind the writes on their way, the question what they
+// leave: its answer comes with theirs. Only where the server keeps the order.
+func (h *Handle) askBehindWrites() {
+	t, r := h.node.tree, h.road
+	features := t.remote.Features()
+	f := h.file()
+	if f == nil || !features.InOrder || features.RTT < nearRTT {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !h.dirty || len(r.active)+len(r.queue) == 0 || !h.useRemote() {
+		return
+	}
+	h.dirty = false
+	r.addLocked(&change{
+		op: opStat, handle: h, beside: true, waited: true, // its failure is no change's
+		after: func(ctx context.Context) Pending { return f.StartSetattr(ctx, SetAttr{}) },
+		run:   f.Stat,
+	}, func() {})
 }
 
 // nearRTT is the round trip below which nothing is asked just in case: it costs

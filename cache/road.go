@@ -27,6 +27,8 @@ type road struct {
 	err    error
 	// syncSeq is the errSeq that Sync has told, or a handle.
 	syncSeq uint64
+	// answer is the latest change if its answer told the attributes after it.
+	answer *change
 	// fetching are the blocks being read from the server.
 	fetching map[int64]*fetch
 }
@@ -53,6 +55,8 @@ type change struct {
 	// underWay: a write, send or after has been sent.
 	underWay bool
 
+	// beside: writes need not wait for its answer, nor it be before or after them.
+	beside bool
 	// waited: the caller waits for done and hears err, so nobody else must.
 	waited bool
 	done   chan struct{}
@@ -123,7 +127,7 @@ func (r *road) readyLocked(c *change) bool {
 		return true
 	}
 	for _, a := range r.active {
-		if !a.isWrite() || a.overlaps(c.off, c.end()) {
+		if !a.isWrite() && !a.beside || a.isWrite() && a.overlaps(c.off, c.end()) {
 			return false
 		}
 	}
@@ -244,9 +248,13 @@ func (r *road) finish(c *change) {
 	}
 	n.pending--
 	n.answeredAt = time.Now()
+	if c.err == nil && c.attr.Mode != 0 && c.seq == n.changed {
+		r.answer = c
+	}
 	if n.pending == 0 {
 		delete(t.roads, r)
-		n.settleLocked(c)
+		n.settleLocked(r.answer)
+		r.answer = nil
 	}
 	// What was asked before this answer may have been told before the change.
 	t.seq++
@@ -278,11 +286,16 @@ func (r *road) finish(c *change) {
 	}
 }
 
-// settleLocked is called when the last change has its answer: what is shown
-// from now on must be the server's.
+// settleLocked is called when all changes have their answers: what is shown
+// from now on must be the server's. c is the change whose answer tells it, or
+// nil.
 func (n *Node) settleLocked(c *change) {
-	if c.isWrite() || c.err != nil || c.attr.Mode == 0 || c.seq != n.changed {
+	if c == nil || c.seq != n.changed {
 		n.expireLocked()
+		return
+	}
+	if c.op == opStat {
+		n.takeOwnLocked(c.attr, n.seq)
 		return
 	}
 	n.fillOwnLocked(c.attr, n.seq, true)

@@ -27,6 +27,9 @@ func (n *Node) Setattr(ctx context.Context, h *Handle, s SetAttr) (Stat, error) 
 	if s.Valid&SetSize != 0 {
 		c.op = opTruncate
 	}
+	// Modes and owners have nothing to do with the content, but that a write
+	// takes set-id bits away.
+	c.beside = s.Valid&^(SetMode|SetUID|SetGID) == 0 && (s.Valid&SetMode == 0 || s.Mode&06000 == 0)
 	n.route(c, h, s)
 	r.mu.Lock()
 	r.followWritesLocked(c, s)
@@ -141,8 +144,9 @@ func (n *Node) route(c *change, h *Handle, s SetAttr) {
 }
 
 // followWritesLocked has a change by path go by the handle of the writes that
-// are on their way, if there is one such handle: then it can be sent behind them.
-// What comes by path must wait for their answers.
+// are on their way, or will be, if there is one such handle: then all of them
+// are executed in the order they are sent. What comes by path must wait for
+// their answers.
 func (r *road) followWritesLocked(c *change, s SetAttr) {
 	if c.send == nil || s.Valid&SetSize != 0 || !r.tree.remote.Features().InOrder {
 		return
@@ -155,6 +159,9 @@ func (r *road) followWritesLocked(c *change, s SetAttr) {
 		h = p.handle
 	}
 	if h == nil {
+		h = r.node.soleWriter()
+	}
+	if h == nil {
 		return
 	}
 	f := h.file()
@@ -164,6 +171,16 @@ func (r *road) followWritesLocked(c *change, s SetAttr) {
 	c.send, c.handle = nil, h
 	c.after = func(ctx context.Context) Pending { return f.StartSetattr(ctx, s) }
 	c.run = func(ctx context.Context) (Attr, error) { return f.Setattr(ctx, s) }
+}
+
+// soleWriter returns the handle of n if there is just one and it can write.
+func (n *Node) soleWriter() *Handle {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	if len(n.handles) == 1 && n.handles[0].flag&OpenWrite != 0 {
+		return n.handles[0]
+	}
+	return nil
 }
 
 // goneChange is the answer to a change of a node that was removed meanwhile.

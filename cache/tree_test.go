@@ -616,3 +616,31 @@ func TestRoundTripsOfTar(t *testing.T) {
 		}
 	})
 }
+
+// The way of rsync: a temporary that gets its mode before it is written, is
+// looked at when it is closed, and renamed.
+func TestRoundTripsOfRsync(t *testing.T) {
+	bubble(t, second, Options{}, func(t *testing.T, m *memRemote, _ *Tree, root *Node) {
+		start := time.Now()
+		n, h, _, err := root.Create(t.Context(), ".f.x", OpenWrite|OpenExclusive, 0600)
+		must(t, err)
+		n.Held()
+		_, err = n.Setattr(t.Context(), nil, SetAttr{Valid: SetMode, Mode: 0600})
+		must(t, err)
+		must(t, h.Write(t.Context(), []byte("data"), 0))
+		must(t, h.Flush(t.Context()))
+		h.Release()
+		s, err := n.Attr(t.Context())
+		must(t, err)
+		_, err = n.Setattr(t.Context(), nil, SetAttr{Valid: SetTimes, Mtime: 1e9, Atime: s.Atime})
+		must(t, err)
+		must(t, root.Rename(t.Context(), ".f.x", root, "f", false))
+		if got := time.Since(start); got != 3*second {
+			t.Errorf("took %v, want 3 round trips", got)
+		}
+		time.Sleep(second)
+		if a := m.nodes["f"].attr; m.data("f") != "data" || a.Mtime != 1e9 || a.Mode&07777 != 0600 {
+			t.Errorf("server has %q %+v", m.data("f"), a)
+		}
+	})
+}
