@@ -76,7 +76,7 @@ func TestLocks(t *testing.T) {
 		return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
 	one := mount(t, mountOptions{served: served})
-	other := mount(t, mountOptions{served: served, mountpoint: emptyDir(t, "other")})
+	other := mount(t, mountOptions{served: served, mountpoint: emptyDir(t, "other"), second: true})
 	must(t, lock(one))
 	wantErrno(t, lock(one), unix.EWOULDBLOCK)
 	must(t, lock(other))
